@@ -1,12 +1,11 @@
 /* Router figures: 1,000,000 exact and 10,000 wildcard subscriptions by default (arguments: exact, wild, cached topics).
  * One line for the machine, then one for each figure. Nothing is asserted about time. */
 #include "broker/core/router.h"
+#include "tests/bench/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/utsname.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { ROUNDS = 1000000, TOPIC_CAP = 96 };
 
@@ -41,20 +40,6 @@ static double now_ns(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
-
-static void print_machine(void)
-{
-    char line[256], model[200] = "unknown";
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    while (f && fgets(line, sizeof(line), f))
-        if (sscanf(line, "model name : %199[^\n]", model) == 1)
-            break;
-    if (f)
-        fclose(f);
-    struct utsname u = { 0 };
-    uname(&u);
-    printf("machine: %s, %ld cores, %s %s\n", model, sysconf(_SC_NPROCESSORS_ONLN), u.sysname, u.release);
 }
 
 /* Topics as they are met: site/17/line/3/sensor/123456 */
@@ -176,7 +161,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_router [exact [wild [cached-topics]]], each at least 1\n");
         return 1;
     }
-    print_machine();
+    bench_print_machine();
     printf("router: %u exact, %u wildcard, cache %zu topics\n", b.exact, b.wild, b.cache_max);
     fill(&b);
     uint64_t few = b.cache_max / 4 > 0 ? b.cache_max / 4 : 1;
