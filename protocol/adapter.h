@@ -9,14 +9,14 @@ struct slu_peer;
 struct slu_buf;
 
 struct slu_adapter {
-    const char *name;              /* also the subprotocol it answers to */
-    const char *const *aliases;    /* further subprotocols, NULL-terminated; NULL = none */
-    size_t conn_size;              /* per-connection state, zeroed by the core */
-    unsigned wire;                 /* distinct small number (< SLU_WIRES) of the encoding of plain messages */
-    bool is_text;                  /* sends text frames */
-    bool dev_only;                 /* offered only where the configuration says so (echo) */
-    bool has_bye;                  /* has a frame for BYE and Sluice's own close codes; others drain with 1001 */
-    bool needs_login;              /* false: the session is open at once (echo) */
+    const char *name;           /* also the subprotocol it answers to */
+    const char *const *aliases; /* further subprotocols, NULL-terminated; NULL = none */
+    size_t conn_size;           /* per-connection state, zeroed by the core */
+    unsigned wire;              /* distinct small number (< SLU_WIRES) of the encoding of plain messages */
+    bool is_text;               /* sends text frames */
+    bool dev_only;              /* offered only where the configuration says so (echo) */
+    bool has_bye;               /* has a frame for BYE and Sluice's own close codes; others drain with 1001 */
+    bool needs_login;           /* false: the session is open at once (echo) */
 
     /* First call on conn. If this fails, on_close is not called. May already ask for things (?sub=). */
     enum slu_err (*on_open)(void *conn, struct slu_session *s, const struct slu_peer *peer);

@@ -8,7 +8,7 @@ struct slu_list {
     struct slu_list *prev, *next;
 };
 
-#define slu_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define slu_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void slu_list_init(struct slu_list *l)
 {

@@ -14,7 +14,7 @@ struct slu_mail {
 
 struct slu_mailbox {
     _Atomic(struct slu_mail *) head;
-    struct slu_mail *taken; /* consumer only: taken but not yet run, oldest first */
+    struct slu_mail *taken;  /* consumer only: taken but not yet run, oldest first */
     void (*wake)(void *arg); /* called by the poster whose mail made the box non-empty; any thread */
     void *wake_arg;
 };
@@ -22,5 +22,10 @@ struct slu_mailbox {
 void slu_mailbox_init(struct slu_mailbox *b, void (*wake)(void *arg), void *wake_arg);
 /* Any thread. The mail belongs to the mailbox until its run is called. */
 void slu_mailbox_post(struct slu_mailbox *b, struct slu_mail *m);
+/* Consumer only. Mail that is posted after a true answer calls wake. */
+static inline bool slu_mailbox_is_empty(struct slu_mailbox *b)
+{
+    return !b->taken && !atomic_load_explicit(&b->head, memory_order_acquire);
+}
 /* Consumer only. Runs at most max mails that were posted so far; true when some are left (call again next turn). */
 bool slu_mailbox_run(struct slu_mailbox *b, void *owner, size_t max);

@@ -4,8 +4,8 @@
 #include "broker/base/bytes.h"
 
 struct slu_utf8 {
-    uint8_t need;    /* continuation bytes still missing */
-    uint8_t lo, hi;  /* bounds for the next one */
+    uint8_t need;   /* continuation bytes still missing */
+    uint8_t lo, hi; /* bounds for the next one */
 };
 
 /* False as soon as the bytes so far can no longer become valid text. Start from a zeroed state. */

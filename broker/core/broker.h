@@ -21,9 +21,9 @@ struct slu_credentials {
 
 /* Identity and rights, decided at login. Filters: what may be published to and subscribed (newline-free list). */
 struct slu_identity {
-    bool may_all;                 /* any topic and filter; still no writes to $SYS and $DEAD */
-    struct slu_bytes user;        /* empty = anonymous */
-    const struct slu_bytes *pub;  /* filters */
+    bool may_all;                /* any topic and filter; still no writes to $SYS and $DEAD */
+    struct slu_bytes user;       /* empty = anonymous */
+    const struct slu_bytes *pub; /* filters */
     size_t n_pub;
     const struct slu_bytes *sub;
     size_t n_sub;
@@ -38,16 +38,16 @@ struct slu_auth {
 };
 
 struct slu_settings {
-    const char *node;          /* name of this node */
+    const char *node; /* name of this node */
     unsigned workers;
     bool dev;
     size_t memory_budget;
     size_t queue_bytes, queue_messages; /* for each session */
     size_t payload_max, frame_max, login_frame_max;
-    unsigned subscriptions_max;         /* for each connection */
+    unsigned subscriptions_max;                               /* for each connection */
     unsigned publishes_in_flight_max, requests_in_flight_max; /* for each connection */
-    unsigned groups_max;                /* process-wide, for each worker */
-    size_t pending_max;                 /* keys a conflating subscription may hold back */
+    unsigned groups_max;                                      /* process-wide, for each worker */
+    size_t pending_max;                                       /* keys a conflating subscription may hold back */
     uint64_t login_timeout_ms, ping_interval_ms, ping_timeout_ms, close_timeout_ms, presence_grace_ms, dedup_window_ms;
 };
 
@@ -74,40 +74,40 @@ bool slu_broker_draining(const struct slu_broker *b);
 size_t slu_broker_sessions(const struct slu_broker *b);
 
 /* Counters by name, process-wide; read for metrics. X-macro: name, help. */
-#define SLU_COUNTERS(X) \
-    X(connections_opened, "connections that passed the handshake") \
-    X(connections_closed, "connections that ended") \
-    X(connections_refused_address, "refused: limit for one address") \
-    X(connections_refused_total, "refused: total limit") \
-    X(connections_refused_rate, "refused: too many new connections a second") \
-    X(connections_refused_memory, "refused: memory budget") \
-    X(connections_refused_descriptors, "refused: out of file descriptors") \
-    X(handshakes_refused, "upgrade requests answered by an error") \
-    X(handshakes_timed_out, "upgrades that were not finished in time") \
-    X(logins_ok, "logins that succeeded") \
-    X(logins_failed, "logins that were refused") \
-    X(frames_in, "messages received from clients") \
-    X(frames_bad, "client messages that were not valid") \
-    X(messages_published, "publishes accepted") \
-    X(messages_refused, "publishes refused") \
-    X(messages_delivered, "messages put into a reader's queue") \
+#define SLU_COUNTERS(X)                                                        \
+    X(connections_opened, "connections that passed the handshake")             \
+    X(connections_closed, "connections that ended")                            \
+    X(connections_refused_address, "refused: limit for one address")           \
+    X(connections_refused_total, "refused: total limit")                       \
+    X(connections_refused_rate, "refused: too many new connections a second")  \
+    X(connections_refused_memory, "refused: memory budget")                    \
+    X(connections_refused_descriptors, "refused: out of file descriptors")     \
+    X(handshakes_refused, "upgrade requests answered by an error")             \
+    X(handshakes_timed_out, "upgrades that were not finished in time")         \
+    X(logins_ok, "logins that succeeded")                                      \
+    X(logins_failed, "logins that were refused")                               \
+    X(frames_in, "messages received from clients")                             \
+    X(frames_bad, "client messages that were not valid")                       \
+    X(messages_published, "publishes accepted")                                \
+    X(messages_refused, "publishes refused")                                   \
+    X(messages_delivered, "messages put into a reader's queue")                \
     X(messages_dropped_overflow, "messages dropped by drop_oldest or a bound") \
-    X(messages_conflated, "messages replaced by a newer value") \
-    X(messages_expired, "messages whose time to live ended before delivery") \
-    X(messages_duplicate, "publishes recognised by their dedup key") \
-    X(readers_paused, "times a reader left live delivery for the log") \
-    X(readers_closed_slow, "readers closed with 4504") \
-    X(readers_shed, "readers closed because memory ran short") \
-    X(publishers_slowed, "times reading from a publisher was stopped") \
-    X(bytes_in, "payload bytes received") \
-    X(bytes_out, "bytes written to connections") \
+    X(messages_conflated, "messages replaced by a newer value")                \
+    X(messages_expired, "messages whose time to live ended before delivery")   \
+    X(messages_duplicate, "publishes recognised by their dedup key")           \
+    X(readers_paused, "times a reader left live delivery for the log")         \
+    X(readers_closed_slow, "readers closed with 4504")                         \
+    X(readers_shed, "readers closed because memory ran short")                 \
+    X(publishers_slowed, "times reading from a publisher was stopped")         \
+    X(bytes_in, "payload bytes received")                                      \
+    X(bytes_out, "bytes written to connections")                               \
     X(writes, "writes to connections")
 
 enum slu_counter {
 #define X(name, help) SLU_COUNT_##name,
     SLU_COUNTERS(X)
 #undef X
-    SLU_COUNTERS_N
+        SLU_COUNTERS_N
 };
 void slu_count(struct slu_broker *b, enum slu_counter c, uint64_t n); /* any thread; relaxed */
 uint64_t slu_counter_get(const struct slu_broker *b, enum slu_counter c);

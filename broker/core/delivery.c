@@ -212,20 +212,20 @@ static bool over_bound(const struct slu_sub *sub)
            (msgs < half_msgs ? msgs : half_msgs) + s->pending_n > set->queue_messages || p->n > set->pending_max;
 }
 
-/* Holds m back; at the bound the oldest goes, counted for the gap. window: see slu_pending_put. Which keys went out in
- * this window is forgotten first: that costs no message, only evenness. */
-static enum slu_pending_put hold(struct slu_sub *sub, struct slu_msg *m, enum slu_pending_key key, bool window)
+/* Holds m back; at the bound the oldest goes, counted for the gap. free_ms: see slu_pending_put. Keys at rest are
+ * forgotten before any message: that costs evenness only. */
+static enum slu_pending_put hold(struct slu_sub *sub, struct slu_msg *m, enum slu_pending_key key, uint64_t free_ms)
 {
     struct slu_sub_more *more = sub->more;
     struct slu_broker *b = sub->session->worker->broker;
     if (!more->has_pending_map) {
         slu_pending_init(&more->pending, key);
         more->has_pending_map = true;
-    } else if (!more->pending.n && !more->pending.n_sent) {
+    } else if (!more->pending.n && !more->pending.n_idle) {
         more->pending.key = key;
     }
     size_t bytes = more->pending.bytes, n = more->pending.n;
-    enum slu_pending_put put = slu_pending_put(&more->pending, m, window);
+    enum slu_pending_put put = slu_pending_put(&more->pending, m, free_ms);
     if (put == SLU_PUT_REPLACED)
         slu_count(b, SLU_COUNT_messages_conflated, 1);
     if (put == SLU_PUT_FAILED) {
@@ -233,12 +233,13 @@ static enum slu_pending_put hold(struct slu_sub *sub, struct slu_msg *m, enum sl
         slu_count(b, SLU_COUNT_messages_dropped_overflow, 1);
     }
     charge(sub, bytes, n);
-    while (more->pending.n_sent && more->pending.n + more->pending.n_sent > slu_worker_settings(sub->session->worker)->pending_max)
-        slu_pending_forget_sent(&more->pending);
+    size_t keys_max = slu_worker_settings(sub->session->worker)->pending_max;
+    while (more->pending.n_idle && more->pending.n + more->pending.n_idle > keys_max)
+        slu_pending_forget_idle(&more->pending);
     while (more->pending.n && over_bound(sub)) {
         bytes = more->pending.bytes;
         n = more->pending.n;
-        slu_pending_drop_first(&more->pending, false);
+        slu_pending_drop_oldest(&more->pending);
         charge(sub, bytes, n);
         more->lost++;
         slu_count(b, SLU_COUNT_messages_dropped_overflow, 1);
@@ -247,9 +248,19 @@ static enum slu_pending_put hold(struct slu_sub *sub, struct slu_msg *m, enum sl
     return put;
 }
 
-static bool is_window_open(const struct slu_sub_more *more)
+/* When a key that goes out now may go out again; 0 = at any time. */
+static uint64_t next_turn(const struct slu_sub *sub)
 {
-    return more->window.due_ms != 0;
+    const struct slu_sub_more *more = sub->more;
+    return more->conflate && more->interval_ms ? sub->session->worker->now_ms + more->interval_ms : 0;
+}
+
+static void arm_window(struct slu_sub *sub)
+{
+    struct slu_sub_more *more = sub->more;
+    uint64_t next = more->has_pending_map ? slu_pending_next_free(&more->pending) : 0;
+    if (next && more->window.due_ms != next)
+        slu_wheel_set(&sub->session->worker->wheel, &more->window, next);
 }
 
 static void announce_lost(struct slu_sub *sub)
@@ -263,7 +274,6 @@ void slu_deliver_held(struct slu_sub *sub)
 {
     struct slu_sub_more *more = sub->more;
     struct slu_session *s = sub->session;
-    bool windowed = more->conflate && more->interval_ms;
     struct slu_msg *m;
     if (slu_deliver_has_room(sub))
         announce_lost(sub);
@@ -276,7 +286,7 @@ void slu_deliver_held(struct slu_sub *sub)
         }
         size_t bytes = more->pending.bytes, n = more->pending.n;
         slu_msg_ref(m);
-        slu_pending_drop_first(&more->pending, windowed);
+        slu_pending_drop_first(&more->pending, next_turn(sub));
         charge(sub, bytes, n);
         if (slu_msg_expired(m, s->worker->wall_ms)) {
             slu_count(s->worker->broker, SLU_COUNT_messages_expired, 1);
@@ -286,8 +296,7 @@ void slu_deliver_held(struct slu_sub *sub)
         }
         slu_msg_unref(m);
     }
-    if (windowed && more->has_pending_map && more->pending.n_sent && !is_window_open(more))
-        slu_wheel_set(&s->worker->wheel, &more->window, s->worker->now_ms + more->interval_ms);
+    arm_window(sub);
     slu_sub_refresh(sub);
 }
 
@@ -295,10 +304,11 @@ void slu_deliver_window(struct slu_timer *t, uint64_t now_ms)
 {
     struct slu_sub_more *more = slu_container_of(t, struct slu_sub_more, window);
     struct slu_sub *sub = more->sub;
-    (void)now_ms;
-    slu_pending_new_window(&more->pending);
+    slu_pending_wake(&more->pending, now_ms);
     if (!more->replay)
         slu_deliver_held(sub);
+    else
+        arm_window(sub);
 }
 
 static enum slu_pending_key conflation_key(const struct slu_sub_more *more)
@@ -306,22 +316,19 @@ static enum slu_pending_key conflation_key(const struct slu_sub_more *more)
     return more->by_key ? SLU_PENDING_BY_KEY : SLU_PENDING_BY_TOPIC;
 }
 
-/* The first value of a key at once, then the newest in each window. */
+/* The first value of a key at once, then the newest each time its rest is over. */
 static void conflate(struct slu_sub *sub, struct slu_msg *m)
 {
     struct slu_sub_more *more = sub->more;
     bool now = slu_deliver_has_room(sub) && !more->replay;
-    if (hold(sub, m, conflation_key(more), now && more->interval_ms) == SLU_PUT_FIRST) {
+    if (hold(sub, m, conflation_key(more), now ? next_turn(sub) : 0) == SLU_PUT_FIRST) {
         send_one(sub, m, false);
-        if (!is_window_open(more))
-            slu_wheel_set(&sub->session->worker->wheel, &more->window,
-                          sub->session->worker->now_ms + more->interval_ms);
-        return;
-    }
-    if (now && !is_window_open(more))
+        arm_window(sub);
+    } else if (now) {
         slu_deliver_held(sub);
-    else if (!is_window_open(more) && !more->replay)
+    } else if (!more->replay && slu_pending_first(&more->pending)) {
         slu_sub_block(sub);
+    }
 }
 
 static enum slu_overflow policy_of(const struct slu_sub *sub, const struct slu_msg *m)
@@ -368,11 +375,11 @@ static void overflow(struct slu_sub *sub, struct slu_msg *m)
             no_memory(sub->session);
         break;
     case SLU_OVERFLOW_CONFLATE:
-        hold(sub, m, SLU_PENDING_BY_TOPIC, false);
+        hold(sub, m, SLU_PENDING_BY_TOPIC, 0);
         slu_sub_block(sub);
         break;
     case SLU_OVERFLOW_DROP_OLDEST:
-        hold(sub, m, SLU_PENDING_EACH, false);
+        hold(sub, m, SLU_PENDING_EACH, 0);
         slu_sub_block(sub);
         break;
     case SLU_OVERFLOW_CLOSE:
@@ -414,7 +421,7 @@ void slu_deliver_replayed(struct slu_sub *sub, struct slu_msg *m, bool retained)
     if (sub->group)
         slu_group_offer(sub->group, m);
     else if (sub->more->conflate)
-        hold(sub, m, conflation_key(sub->more), false);
+        hold(sub, m, conflation_key(sub->more), 0);
     else
         send_one(sub, m, retained);
 }

@@ -21,7 +21,7 @@ bool slu_deliver_wants(const struct slu_sub *sub, const struct slu_msg *m);
 /* May a replay or held-back message go out now? */
 bool slu_deliver_has_room(const struct slu_sub *sub);
 void slu_deliver_gap(struct slu_sub *sub, struct slu_bytes topic, uint64_t lost, enum slu_gap_reason reason);
-/* The conflation window's timer. */
+/* A conflated key may go out again. */
 void slu_deliver_window(struct slu_timer *t, uint64_t now_ms);
 /* Gives back what the session was charged for held-back messages. */
 void slu_deliver_forget_held(struct slu_sub *sub);

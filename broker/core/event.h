@@ -52,24 +52,28 @@ struct slu_event {
     union {
         struct {
             const char *conn, *node, *protocol;
-            struct slu_bytes user;   /* empty = anonymous */
+            struct slu_bytes user;      /* empty = anonymous */
             uint64_t ping_s, expires_s; /* expires_s 0 = never */
-            struct { uint64_t payload, frame, subscriptions, queue_bytes, queue_messages; } limits;
+            struct {
+                uint64_t payload, frame, subscriptions, queue_bytes, queue_messages;
+            } limits;
         } hello;
         struct {
             enum slu_ok what;
-            uint64_t expires_s;                         /* AUTH */
-            uint64_t sub;                               /* SUB */
-            bool recovered;                             /* SUB */
-            struct slu_pos pos;                         /* SUB, PUB: epoch 0 = leave out */
-            struct slu_bytes cur;                       /* SUB: empty = leave out */
-            uint32_t matched;                           /* PUB */
-            const struct slu_msg *data;                 /* REQ: the reply's payload */
-            uint64_t count;                             /* PRESENCE */
-            const struct slu_member *members; size_t n_members; /* PRESENCE */
-            struct slu_bytes next_member;               /* PRESENCE: empty = no more */
-            struct slu_msg *const *items; size_t n_items; /* HISTORY */
-            struct slu_pos next;                        /* HISTORY: offset 0 = no more */
+            uint64_t expires_s;         /* AUTH */
+            uint64_t sub;               /* SUB */
+            bool recovered;             /* SUB */
+            struct slu_pos pos;         /* SUB, PUB: epoch 0 = leave out */
+            struct slu_bytes cur;       /* SUB: empty = leave out */
+            uint32_t matched;           /* PUB */
+            const struct slu_msg *data; /* REQ: the reply's payload */
+            uint64_t count;             /* PRESENCE */
+            const struct slu_member *members;
+            size_t n_members;             /* PRESENCE */
+            struct slu_bytes next_member; /* PRESENCE: empty = no more */
+            struct slu_msg *const *items;
+            size_t n_items;      /* HISTORY */
+            struct slu_pos next; /* HISTORY: offset 0 = no more */
         } ok;
         struct {
             enum slu_err code;
@@ -87,15 +91,31 @@ struct slu_event {
             uint64_t lost;          /* 0 = unknown */
             enum slu_gap_reason reason;
         } gap;
-        struct { uint64_t sub; struct slu_bytes cur; } cur;
-        struct { struct slu_bytes topic; struct slu_member who; } presence; /* JOIN, LEAVE */
-        struct { uint64_t sub; enum slu_err code; const char *message; } end;
-        struct { uint64_t t; bool has_t; } ping; /* PING, PONG */
+        struct {
+            uint64_t sub;
+            struct slu_bytes cur;
+        } cur;
+        struct {
+            struct slu_bytes topic;
+            struct slu_member who;
+        } presence; /* JOIN, LEAVE */
+        struct {
+            uint64_t sub;
+            enum slu_err code;
+            const char *message;
+        } end;
+        struct {
+            uint64_t t;
+            bool has_t;
+        } ping; /* PING, PONG */
         struct {
             enum slu_close close;
             const char *message; /* NULL = the table's reason */
             uint64_t after_ms;
         } bye;
-        struct { bool is_text; struct slu_bytes bytes; } raw;
+        struct {
+            bool is_text;
+            struct slu_bytes bytes;
+        } raw;
     };
 };

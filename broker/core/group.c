@@ -43,7 +43,7 @@ struct slu_group {
     struct slu_timer idle;
     unsigned n_members;
     uint64_t ack_wait_ms;
-    unsigned max_try; /* 0 = without end */
+    unsigned max_try;     /* 0 = without end */
     struct slu_bytes key; /* name NUL filter */
     uint8_t bytes[];
 };
@@ -74,7 +74,7 @@ static void pump(struct slu_group *g);
 
 static bool has_room(const struct slu_member_state *m)
 {
-    return m->in_flight < WINDOW && (!m->in_flight || m->in_flight_bytes < m->max_bytes) &&
+    return !m->is_full && m->in_flight < WINDOW && (!m->in_flight || m->in_flight_bytes < m->max_bytes) &&
            (!m->has_credit || m->credit);
 }
 
@@ -139,8 +139,13 @@ static void bury(struct slu_group *g, struct slu_msg *m, unsigned tries)
     n = snprintf(text, sizeof(text), "%llu", (unsigned long long)m->pos.offset);
     slu_headers_add(&headers, SLU_LIT("sluice-offset"), slu_bytes(text, (size_t)n));
     struct slu_msg_spec spec = {
-        .topic = slu_buf_bytes(&topic), .payload = m->payload, .key = m->key, .headers = slu_buf_bytes(&headers),
-        .kind = (enum slu_kind)m->kind, .form = (enum slu_form)m->form, .ts_ms = g->worker->wall_ms,
+        .topic = slu_buf_bytes(&topic),
+        .payload = m->payload,
+        .key = m->key,
+        .headers = slu_buf_bytes(&headers),
+        .kind = (enum slu_kind)m->kind,
+        .form = (enum slu_form)m->form,
+        .ts_ms = g->worker->wall_ms,
     };
     struct slu_msg *dead = topic.failed || headers.failed ? NULL : slu_msg_new(&g->worker->broker->account, &spec);
     if (dead)
@@ -275,8 +280,7 @@ static void group_free(struct slu_group *g)
     while ((n = slu_map_next(&g->tasks, &i)))
         task_free(slu_container_of(n, struct task, node));
     slu_map_fini(&g->tasks);
-    slu_list_each(it, &g->members)
-    {
+    slu_list_each (it, &g->members) {
         struct slu_member_state *m = slu_container_of(it, struct slu_member_state, link);
         slu_list_remove(&m->link);
         m->group = NULL;
@@ -335,7 +339,11 @@ static struct slu_group *group_new(struct slu_worker *w, struct slu_member_state
         return NULL;
     }
     struct slu_subscribe q = {
-        .filter = m->filter, .from = m->from, .from_n = m->from_n, .from_pos = m->from_pos, .from_cur = m->from_cur,
+        .filter = m->filter,
+        .from = m->from,
+        .from_n = m->from_n,
+        .from_pos = m->from_pos,
+        .from_cur = m->from_cur,
     };
     *err = slu_sub_new_for_group(w, g, m->filter, &g->sub);
     if (!*err && !slu_replay_start(g->sub, &q, NULL, err)) {
@@ -405,8 +413,7 @@ static void leave(struct slu_worker *w, struct slu_member_state *m)
     slu_list_remove(&m->link);
     m->group = NULL;
     g->n_members--;
-    slu_list_each(it, &g->out)
-    {
+    slu_list_each (it, &g->out) {
         struct task *t = slu_container_of(it, struct task, link);
         if (t->member == m)
             give_up_or_requeue(t);
@@ -417,25 +424,24 @@ static void leave(struct slu_worker *w, struct slu_member_state *m)
     pump(g);
 }
 
-static struct task *find_task(struct slu_group *g, const struct slu_member_mail *mm)
+static struct task *find_task(struct slu_group *g, struct slu_pos pos, struct slu_bytes topic)
 {
     uint8_t key[16 + SLU_TOPIC_MAX];
-    if (mm->topic.len > SLU_TOPIC_MAX)
+    if (topic.len > SLU_TOPIC_MAX)
         return NULL;
-    struct slu_map_node *n = slu_map_get(&g->tasks, slu_bytes(key, write_key(key, mm->pos, mm->topic)));
+    struct slu_map_node *n = slu_map_get(&g->tasks, slu_bytes(key, write_key(key, pos, topic)));
     return n ? slu_container_of(n, struct task, node) : NULL;
 }
 
 static void ack(struct slu_group *g, const struct slu_member_mail *mm)
 {
     if (!mm->flag) {
-        struct task *t = find_task(g, mm);
+        struct task *t = find_task(g, mm->pos, mm->topic);
         if (t)
             task_free(t);
         return;
     }
-    slu_list_each(it, &g->out)
-    {
+    slu_list_each (it, &g->out) {
         struct task *t = slu_container_of(it, struct task, link);
         if (t->member == mm->member && t->msg->pos.epoch == mm->pos.epoch && t->msg->pos.offset <= mm->pos.offset &&
             slu_bytes_eq(t->msg->topic, mm->topic))
@@ -445,7 +451,7 @@ static void ack(struct slu_group *g, const struct slu_member_mail *mm)
 
 static void nack(struct slu_group *g, const struct slu_member_mail *mm)
 {
-    struct task *t = find_task(g, mm);
+    struct task *t = find_task(g, mm->pos, mm->topic);
     if (!t || t->member != mm->member)
         return;
     if (mm->flag) {
@@ -458,6 +464,20 @@ static void nack(struct slu_group *g, const struct slu_member_mail *mm)
     } else {
         give_up_or_requeue(t);
     }
+}
+
+/* It never left the broker, so the try does not count and costs no credit. */
+static void take_returned(struct slu_group *g, const struct slu_member_mail *mm)
+{
+    struct slu_member_state *m = mm->member;
+    struct task *t = find_task(g, mm->msg->pos, mm->msg->topic);
+    m->is_full = true;
+    if (m->has_credit)
+        m->credit++;
+    if (!t || t->member != m || t->tries != mm->n)
+        return;
+    t->tries--;
+    give_up_or_requeue(t);
 }
 
 void slu_group_take_mail(struct slu_worker *home, struct slu_member_mail *mm)
@@ -477,6 +497,10 @@ void slu_group_take_mail(struct slu_worker *home, struct slu_member_mail *mm)
             nack(g, mm);
         else if (mm->op == SLU_MEMBER_CREDIT)
             m->credit += mm->n;
+        else if (mm->op == SLU_MEMBER_RETURN)
+            take_returned(g, mm);
+        else if (mm->op == SLU_MEMBER_ROOM)
+            m->is_full = false;
         pump(g);
     }
     slu_member_mail_free(mm);
@@ -484,8 +508,7 @@ void slu_group_take_mail(struct slu_worker *home, struct slu_member_mail *mm)
 
 void slu_group_gap(struct slu_group *g, struct slu_bytes topic, uint64_t lost, enum slu_gap_reason reason)
 {
-    slu_list_each(it, &g->members)
-    {
+    slu_list_each (it, &g->members) {
         struct slu_member_state *m = slu_container_of(it, struct slu_member_state, link);
         struct slu_member_mail *mm = slu_member_mail_new(m, SLU_MEMBER_GAP, topic);
         if (!mm)

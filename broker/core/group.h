@@ -21,9 +21,10 @@ void slu_group_answer_early(struct slu_member_state *m);
 struct slu_bytes slu_group_filter(const struct slu_member_state *m);
 /* The member's credit as the session knows it. */
 bool slu_group_credit(struct slu_member_state *m, uint64_t credit); /* false without memory */
+void slu_group_has_room_again(struct slu_member_state *m);          /* after a message found none */
 
-/* On the group's worker, for its reader. started: it reads from now on, and who joined meanwhile is answered; failed: it
- * cannot, the group goes. live: from inside a delivery. */
+/* On the group's worker, for its reader. started: it reads from now on, and who joined meanwhile is answered; failed:
+ * it cannot, the group goes. live: from inside a delivery. */
 void slu_group_started(struct slu_group *g);
 void slu_group_failed(struct slu_group *g, enum slu_err err);
 void slu_group_live(struct slu_group *g, struct slu_msg *m);

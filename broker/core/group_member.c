@@ -87,11 +87,36 @@ void slu_group_answer_early(struct slu_member_state *m)
     joined(m, SLU_OK);
 }
 
+/* A member that does not read is given back what its queue cannot hold. True: the mail is on its way. */
+static bool return_message(struct slu_sub *sub, struct slu_member_mail *mm)
+{
+    if (slu_out_fits(sub->session, mm->msg->size))
+        return false;
+    mm->op = SLU_MEMBER_RETURN;
+    slu_member_post_home(mm);
+    slu_sub_block(sub);
+    return true;
+}
+
+void slu_group_has_room_again(struct slu_member_state *m)
+{
+    struct slu_member_mail *mm = slu_member_mail_new(m, SLU_MEMBER_ROOM, (struct slu_bytes){ 0 });
+    if (mm)
+        slu_member_post_home(mm);
+    else
+        slu_sub_block(m->sub);
+}
+
+/* Takes the mail over. */
 static void message(struct slu_member_state *m, struct slu_member_mail *mm)
 {
     struct slu_sub *sub = m->sub;
-    if (!sub || sub->session->state != SLU_SESSION_OPEN)
+    if (!sub || sub->session->state != SLU_SESSION_OPEN) {
+        slu_member_mail_free(mm);
         return; /* the leave is on its way and gives it to somebody else */
+    }
+    if (return_message(sub, mm))
+        return;
     struct slu_event ev = { .type = SLU_EV_MSG };
     ev.msg.msg = mm->msg;
     ev.msg.has_sub = true;
@@ -100,6 +125,7 @@ static void message(struct slu_member_state *m, struct slu_member_mail *mm)
     if (sub->more->has_credit && sub->more->credit)
         sub->more->credit--;
     slu_out_event(sub->session, &ev);
+    slu_member_mail_free(mm);
 }
 
 static void session_run(struct slu_mail *mail, void *owner)
@@ -107,10 +133,12 @@ static void session_run(struct slu_mail *mail, void *owner)
     struct slu_member_mail *mm = slu_container_of(mail, struct slu_member_mail, mail);
     struct slu_member_state *m = mm->member;
     (void)owner;
+    if (mm->op == SLU_MEMBER_MESSAGE) {
+        message(m, mm);
+        return;
+    }
     if (mm->op == SLU_MEMBER_JOINED)
         joined(m, (enum slu_err)mm->code);
-    else if (mm->op == SLU_MEMBER_MESSAGE)
-        message(m, mm);
     else if (mm->op == SLU_MEMBER_GAP && m->sub)
         slu_deliver_gap(m->sub, mm->topic, mm->n, (enum slu_gap_reason)mm->code);
     slu_member_mail_free(mm);
@@ -214,7 +242,8 @@ static void settle(struct slu_session *s, const struct slu_reqid *id, uint64_t n
         return;
     }
     if (!sub->more || !sub->more->member) {
-        slu_session_error(s, id, SLU_EUNSUPPORTED, "that subscription takes no acknowledgements", "make it with group and ack:true");
+        slu_session_error(s, id, SLU_EUNSUPPORTED, "that subscription takes no acknowledgements",
+                          "make it with group and ack:true");
         return;
     }
     struct slu_member_mail *mm = slu_member_mail_new(sub->more->member, op, topic);

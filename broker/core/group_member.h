@@ -18,14 +18,15 @@ struct slu_member_state {
     struct slu_pos from_pos;
     struct slu_bytes from_cur;
     /* the session's side */
-    struct slu_sub *sub; /* NULL: left */
-    struct slu_reqid id; /* of the sub that is not yet answered */
+    struct slu_sub *sub;           /* NULL: left */
+    struct slu_reqid id;           /* of the sub that is not yet answered */
     struct slu_member_mail *leave; /* made beforehand: leaving needs no memory */
     /* the home's side */
     struct slu_group *group; /* NULL: not in yet, or left */
     struct slu_list link;    /* group->members */
     uint64_t credit;
     size_t in_flight, in_flight_bytes;
+    bool is_full; /* its session has no room: nothing goes there until it says so */
 };
 
 struct slu_member_state *slu_member_ref(struct slu_member_state *m);
@@ -38,6 +39,8 @@ enum slu_member_op {
     SLU_MEMBER_CREDIT,  /* to home: n more */
     SLU_MEMBER_ACK,     /* to home: topic, pos, flag = upto */
     SLU_MEMBER_NACK,    /* to home: topic, pos, n = delay, flag = drop */
+    SLU_MEMBER_RETURN,  /* to home: a MESSAGE that found no room */
+    SLU_MEMBER_ROOM,    /* to home: after RETURN, there is room again */
     SLU_MEMBER_JOINED,  /* to session: err */
     SLU_MEMBER_MESSAGE, /* to session: msg, n = try */
     SLU_MEMBER_GAP,     /* to session: topic, n = lost, flag: reason in err's place */

@@ -19,8 +19,10 @@ struct history {
     struct slu_msg **items;
     size_t n, limit, bytes;
     uint64_t after;
+    uint64_t min_ts_ms; /* reverse from since: not beyond */
     unsigned home;
     bool reverse;
+    bool is_whole; /* reverse from the last n: a full page is all of them */
     struct slu_bytes topic;
     uint8_t topic_bytes[];
 };
@@ -71,7 +73,7 @@ static void scanned(struct slu_store_req *req)
     if (req->err)
         fail(h, req->err, NULL);
     else if (sc->at_head || h->n == h->limit || h->bytes >= MAX_BYTES || !h->query.session)
-        answer(h, !sc->at_head);
+        answer(h, !sc->at_head && !(h->is_whole && h->n == h->limit));
     else
         read_on(h);
 }
@@ -86,6 +88,7 @@ static void read_on(struct history *h)
     sc->filter = h->topic;
     sc->after_seq = h->after;
     sc->reverse = h->reverse;
+    sc->min_ts_ms = h->min_ts_ms;
     sc->max_items = h->limit - h->n;
     sc->max_bytes = MAX_BYTES - h->bytes;
     slu_store_scan(h->query.origin->broker->store, sc);
@@ -100,7 +103,8 @@ static void located(struct slu_store_req *req)
         return;
     }
     if (!l->recovered) {
-        fail(h, SLU_EHISTORY_GONE, l->gone == SLU_EHISTORY_GONE ? NULL : "the position is of another epoch of this topic's log");
+        fail(h, SLU_EHISTORY_GONE,
+             l->gone == SLU_EHISTORY_GONE ? NULL : "the position is of another epoch of this topic's log");
         return;
     }
     h->after = l->after_seq;
@@ -150,8 +154,11 @@ void slu_session_history(struct slu_session *s, const struct slu_reqid *id, stru
     const char *message;
     enum slu_err err = check(s, topic, &message);
     struct history *h = NULL;
+    uint64_t last = from == SLU_FROM_LATEST ? 1 : from == SLU_FROM_LAST ? n : 0;
+    if (last && (!limit || (reverse && last < limit)))
+        limit = last;
     if (!err) {
-        h = history_new(s, id, topic, limit ? limit : from == SLU_FROM_LAST ? n : 0);
+        h = history_new(s, id, topic, limit);
         err = h ? SLU_OK : SLU_ENOMEM;
     }
     if (err) {
@@ -159,6 +166,8 @@ void slu_session_history(struct slu_session *s, const struct slu_reqid *id, stru
         return;
     }
     h->reverse = reverse;
+    h->is_whole = reverse && h->limit == last;
+    h->min_ts_ms = reverse && from == SLU_FROM_SINCE ? n : 0;
     if (reverse && from != SLU_FROM_OFFSET) {
         h->after = UINT64_MAX;
         read_on(h);

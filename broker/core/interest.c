@@ -21,7 +21,7 @@ struct change {
     enum table table;
     bool add;
     unsigned from;
-    struct wait *wait; /* NULL: nobody waits */
+    struct wait *wait;        /* NULL: nobody waits */
     struct slu_list unplaced; /* worker->unplaced */
     struct slu_bytes filter;
     uint8_t bytes[];
@@ -40,7 +40,7 @@ void slu_interest_moved(void *item, uint32_t index)
 
 static void forget_unplaced(struct slu_worker *w, const struct change *c)
 {
-    slu_list_each(it, &w->unplaced) {
+    slu_list_each (it, &w->unplaced) {
         struct change *u = slu_container_of(it, struct change, unplaced);
         if (u->table == c->table && u->from == c->from && slu_bytes_eq(u->filter, c->filter)) {
             slu_list_remove(&u->unplaced);

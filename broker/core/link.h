@@ -37,8 +37,8 @@ struct slu_link_ops {
 
 /* Who connects, as far as the handshake told. Borrowed for the call that gets it. */
 struct slu_peer {
-    const char *address;        /* text, without port: the client's, behind trusted proxies too */
+    const char *address;          /* text, without port: the client's, behind trusted proxies too */
     struct slu_bytes path, query; /* query raw, without '?' */
-    struct slu_bytes bearer;    /* Authorization: Bearer; empty = none */
-    bool is_tls, is_admin;      /* is_admin: came by the administration listener */
+    struct slu_bytes bearer;      /* Authorization: Bearer; empty = none */
+    bool is_tls, is_admin;        /* is_admin: came by the administration listener */
 };

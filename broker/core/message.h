@@ -30,15 +30,15 @@ struct slu_msg {
     _Atomic uint32_t matched;        /* readers that wanted it; settled when the fan-out is done */
     struct slu_bytes topic, payload; /* payload.len 0 is an empty payload in raw form; JSON and CBOR are never empty */
     struct slu_bytes key, reply, dedup;
-    struct slu_bytes headers;        /* slu_headers_next walks it */
-    uint64_t ts_ms;                  /* wall clock at the publish, Unix epoch */
-    uint64_t expires_ms;             /* wall clock; 0 = never */
-    uint64_t publisher;              /* serial of the publishing session; 0 = none */
-    struct slu_pos pos;              /* offset 0 on a topic without a log */
-    uint64_t seq;                    /* place in the home's commit sequence, from 1; 0 = not logged */
-    void *fan;                       /* owned by the core between publish and feed; NULL afterwards */
-    struct slu_account *account;     /* charged with `size` */
-    size_t size;                     /* bytes of this allocation */
+    struct slu_bytes headers;    /* slu_headers_next walks it */
+    uint64_t ts_ms;              /* wall clock at the publish, Unix epoch */
+    uint64_t expires_ms;         /* wall clock; 0 = never */
+    uint64_t publisher;          /* serial of the publishing session; 0 = none */
+    struct slu_pos pos;          /* offset 0 on a topic without a log */
+    uint64_t seq;                /* place in the home's commit sequence, from 1; 0 = not logged */
+    void *fan;                   /* owned by the core between publish and feed; NULL afterwards */
+    struct slu_account *account; /* charged with `size` */
+    size_t size;                 /* bytes of this allocation */
     uint8_t bytes[];
 };
 

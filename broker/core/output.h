@@ -3,8 +3,8 @@
 
 #include "broker/core/state.h"
 
-/* Encodes for this session alone and queues. False: not queued; the protocol has no such frame, or the session is ending,
- * as it does where memory ran out for this. */
+/* Encodes for this session alone and queues. False: not queued; the protocol has no such frame, or the session is
+ * ending, as it does where memory ran out for this. */
 bool slu_out_event(struct slu_session *s, const struct slu_event *ev);
 /* Encodes a plain MSG once for all sessions with this adapter. False without memory. `like` gives framing. */
 bool slu_out_encode_shared(struct slu_worker *w, const struct slu_session *like, const struct slu_event *ev,

@@ -182,7 +182,7 @@ static void change_at_home(struct slu_mail *mail, void *owner)
 static bool has_another(struct slu_session *s, struct slu_bytes topic)
 {
     unsigned n = 0;
-    slu_list_each(it, &s->subs) {
+    slu_list_each (it, &s->subs) {
         struct slu_sub *sub = slu_container_of(it, struct slu_sub, link);
         n += sub->route && !sub->wild && slu_bytes_eq(sub->route->filter, topic);
     }

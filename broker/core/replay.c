@@ -13,7 +13,14 @@
 
 #include <stdlib.h>
 
-enum { PAGE_ITEMS = 128, PAGE_BYTES = 128 * 1024, TAIL_ITEMS = 4096, TAIL_BYTES = 1 << 20, KEPT_MAX = 256, RETRY_MS = 500 };
+enum {
+    PAGE_ITEMS = 128,
+    PAGE_BYTES = 128 * 1024,
+    TAIL_ITEMS = 4096, /* last n under a wildcard */
+    TAIL_BYTES = 1 << 20,
+    KEPT_MAX = 256,
+    RETRY_MS = 500,
+};
 
 struct home_place {
     uint64_t after;   /* read on behind this */
@@ -46,7 +53,7 @@ struct slu_replay {
     struct slu_msg **msgs; /* the page being delivered */
     bool *retained;
     size_t n_msgs, at;
-    bool page_at_head;   /* nothing was behind this page when it was read */
+    bool page_at_head;    /* nothing was behind this page when it was read */
     uint64_t last_offset; /* exact topics: newest that was delivered or announced as lost; valid with has_last */
     bool has_last;
     struct slu_bytes next_topic; /* tail: where the next page starts, malloc'ed */
@@ -413,7 +420,8 @@ void slu_replay_ready(struct slu_replay *r)
 {
     if (!still_wanted(r))
         return;
-    bool exact_without_log = !r->sub->wild && slu_rules_find(slu_broker_rules(r->w->broker), r->filter)->log == SLU_LOG_NONE;
+    bool exact_without_log =
+        !r->sub->wild && slu_rules_find(slu_broker_rules(r->w->broker), r->filter)->log == SLU_LOG_NONE;
     if (exact_without_log && r->from != SLU_FROM_LATEST) {
         send_ok(r);
         finish(r);

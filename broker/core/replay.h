@@ -11,7 +11,8 @@ struct slu_subscribe;
 
 /* Starts a new subscription: waits for the interest, finds the place, answers ok, replays, goes live. False: bad cursor
  * text or no memory (*err); nothing was sent. */
-bool slu_replay_start(struct slu_sub *sub, const struct slu_subscribe *q, const struct slu_reqid *id, enum slu_err *err);
+bool slu_replay_start(struct slu_sub *sub, const struct slu_subscribe *q, const struct slu_reqid *id,
+                      enum slu_err *err);
 /* The interest is in force on every worker. */
 void slu_replay_ready(struct slu_replay *r);
 /* Leaves live delivery at m, which was not delivered; of that home alone, where others are still being read. False

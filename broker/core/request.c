@@ -194,10 +194,11 @@ void slu_request_reply(struct slu_session *s, const struct slu_reqid *id, const 
 {
     unsigned to;
     if (!worker_of(s->worker, p->topic, &to)) {
-        slu_session_error(s, id, SLU_EBAD_TOPIC, "that is no reply topic of this broker", "publish to the msg's reply as it came");
+        slu_session_error(s, id, SLU_EBAD_TOPIC, "that is no reply topic of this broker",
+                          "publish to the msg's reply as it came");
         return;
     }
-    if (p->payload.len > slu_worker_settings(s->worker)->payload_max) {
+    if (slu_publish_is_too_large(p, slu_worker_settings(s->worker)->payload_max)) {
         slu_session_error(s, id, SLU_ETOO_LARGE, NULL, NULL);
         return;
     }

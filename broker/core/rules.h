@@ -6,7 +6,13 @@
 #include "broker/base/err.h"
 
 enum slu_log_kind { SLU_LOG_NONE, SLU_LOG_MEMORY, SLU_LOG_DISK };
-enum slu_overflow { SLU_OVERFLOW_DEFAULT, SLU_OVERFLOW_PAUSE, SLU_OVERFLOW_CONFLATE, SLU_OVERFLOW_DROP_OLDEST, SLU_OVERFLOW_CLOSE };
+enum slu_overflow {
+    SLU_OVERFLOW_DEFAULT,
+    SLU_OVERFLOW_PAUSE,
+    SLU_OVERFLOW_CONFLATE,
+    SLU_OVERFLOW_DROP_OLDEST,
+    SLU_OVERFLOW_CLOSE
+};
 enum slu_ack { SLU_ACK_DEFAULT, SLU_ACK_NONE, SLU_ACK_ACCEPTED, SLU_ACK_STORED, SLU_ACK_REPLICATED };
 enum slu_payload_rule { SLU_PAYLOAD_AUTO, SLU_PAYLOAD_JSON, SLU_PAYLOAD_TEXT, SLU_PAYLOAD_BINARY };
 
@@ -18,8 +24,8 @@ struct slu_rule {
     bool presence;
     enum slu_overflow overflow; /* DEFAULT: pause with a log, close without */
     enum slu_ack ack;
-    uint64_t max_size;                         /* payload bytes; 0 = the broker's limit */
-    uint64_t max_rate;                         /* messages a second for each topic and worker; 0 = unlimited */
+    uint64_t max_size; /* payload bytes; 0 = the broker's limit */
+    uint64_t max_rate; /* messages a second for each topic and worker; 0 = unlimited */
     enum slu_payload_rule payload;
 };
 

@@ -149,11 +149,16 @@ static bool push_copied(struct slu_queue *q, const struct slu_span *s, struct sl
 /* So many spans of so few bytes each mean: this reader lags and uses little of what it pins. */
 enum { SPARSE_SPANS = 8, SPARSE_BYTES = SLU_CHUNK_BYTES / 4 };
 
+bool slu_queue_is_sparse(const struct slu_queue *q)
+{
+    return !q->own && q->n > 1 && q->bytes / q->n < SPARSE_BYTES;
+}
+
 bool slu_queue_push(struct slu_queue *q, const struct slu_span *s, struct slu_account *a)
 {
     if (q->own && !q->n)
         q->own = false;
-    if (!q->own && q->n >= SPARSE_SPANS && q->bytes / q->n < SPARSE_BYTES)
+    if (q->n >= SPARSE_SPANS && slu_queue_is_sparse(q))
         slu_queue_own_copy(q, a);
     bool ok = q->own ? push_copied(q, s, a) : push_shared(q, s);
     if (ok) {

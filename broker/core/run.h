@@ -54,6 +54,9 @@ struct slu_queue {
 
 /* Takes a reference of its own. False without memory: nothing was added. */
 bool slu_queue_push(struct slu_queue *q, const struct slu_span *s, struct slu_account *a);
+/* It pins much more than it uses. A queue that uses its chunks well shares them with other laggards: a copy for each
+ * would take many times the memory. */
+bool slu_queue_is_sparse(const struct slu_queue *q);
 bool slu_queue_own_copy(struct slu_queue *q, struct slu_account *a);
 /* The next whole frames, at most `max` bytes unless a single span piece is longer: *data points to them, in a chunk or
  * in `scratch` (max bytes) when several spans were gathered. Returns the length; 0 = empty. */

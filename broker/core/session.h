@@ -11,7 +11,8 @@
 struct slu_session;
 
 /* login: by a connect frame (token, name). Once. OK: HELLO; refused: BYE and close. */
-void slu_session_login(struct slu_session *s, const struct slu_reqid *id, struct slu_bytes token, struct slu_bytes name);
+void slu_session_login(struct slu_session *s, const struct slu_reqid *id, struct slu_bytes token,
+                       struct slu_bytes name);
 /* By what the handshake carried, or anonymous: what a first frame other than connect means. True when now open. */
 bool slu_session_login_implicit(struct slu_session *s);
 bool slu_session_is_open(const struct slu_session *s); /* logged in and not closing */
@@ -28,9 +29,9 @@ struct slu_subscribe {
     bool has_sub;
     uint64_t sub;
     enum slu_from from;
-    uint64_t from_n;            /* LAST: count; SINCE: ms */
-    struct slu_pos from_pos;    /* OFFSET */
-    struct slu_bytes from_cur;  /* CUR: as given to the client */
+    uint64_t from_n;                    /* LAST: count; SINCE: ms */
+    struct slu_pos from_pos;            /* OFFSET */
+    struct slu_bytes from_cur;          /* CUR: as given to the client */
     struct slu_content_filter *content; /* NULL = none */
     bool conflate, conflate_by_key;
     double hz;
@@ -39,9 +40,9 @@ struct slu_subscribe {
     bool has_overflow;
     enum slu_overflow overflow;
     struct slu_bytes durable, group;
-    bool ack;                   /* group members acknowledge */
-    uint64_t ack_wait_ms;       /* 0 = default 30,000 */
-    unsigned max_try;           /* 0 = default */
+    bool ack;             /* group members acknowledge */
+    uint64_t ack_wait_ms; /* 0 = default 30,000 */
+    unsigned max_try;     /* 0 = default */
     bool presence, no_echo;
 };
 void slu_session_subscribe(struct slu_session *s, const struct slu_reqid *id, struct slu_subscribe *q);
@@ -53,8 +54,8 @@ struct slu_publish {
     struct slu_bytes topic, payload, key, headers, dedup;
     enum slu_kind kind;
     enum slu_form form;
-    bool retain, clear;  /* clear: retain without data */
-    uint64_t ttl_ms;     /* 0 = none */
+    bool retain, clear; /* clear: retain without data */
+    uint64_t ttl_ms;    /* 0 = none */
     bool has_expect;
     struct slu_pos expect;
     enum slu_ack ack;

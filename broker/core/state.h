@@ -41,13 +41,13 @@ struct slu_sub_more {
     bool no_echo, presence, conflate, by_key, has_credit, has_overflow;
     uint8_t overflow; /* enum slu_overflow */
     uint64_t credit;
-    uint64_t interval_ms;     /* conflation window; 0 = as fast as the reader takes it */
-    struct slu_timer window;  /* conflation */
+    uint64_t interval_ms;    /* conflation: between two values of a key; 0 = as fast as the reader takes it */
+    struct slu_timer window; /* conflation: the next key may go out again */
     struct slu_pending pending;
-    bool has_pending_map;     /* pending is initialised */
-    uint64_t lost;            /* dropped and not yet announced */
-    struct slu_replay *replay; /* NULL = live on every home */
-    struct slu_list blocked;  /* in session->blocked while it waits for room or credit */
+    bool has_pending_map;            /* pending is initialised */
+    uint64_t lost;                   /* dropped and not yet announced */
+    struct slu_replay *replay;       /* NULL = live on every home */
+    struct slu_list blocked;         /* in session->blocked while it waits for room or credit */
     struct slu_member_state *member; /* of a work queue */
 };
 
@@ -60,10 +60,10 @@ struct slu_sub {
     bool started; /* the ok is out */
     bool wild;
     bool cur_due;
-    bool joined;  /* counts for presence */
+    bool joined;           /* counts for presence */
     bool explicit_options; /* was asked for with options that make it not plain for good */
     uint64_t number;
-    struct slu_list link;     /* session->subs */
+    struct slu_list link;      /* session->subs */
     struct slu_list wild_link; /* worker->wild_subs */
     struct slu_sub_more *more;
 };
@@ -72,7 +72,7 @@ struct slu_session {
     /* what a plain delivery touches: two cache lines */
     uint64_t stamp;   /* the delivery that last reached it: one copy for overlapping plain subscriptions */
     uint64_t counted; /* the delivery that last counted it as a reader */
-    uint8_t state;  /* enum slu_session_state */
+    uint8_t state;    /* enum slu_session_state */
     bool is_dirty, read_off_queue, read_off_memory, read_off_flight, is_read_on, caught_up, conn_open;
     size_t lib_bytes;                /* written, still held by the library */
     size_t pending_bytes, pending_n; /* of all its subscriptions */
@@ -81,18 +81,18 @@ struct slu_session {
     const struct slu_adapter *adapter;
     const struct slu_link_ops *ops;
     struct slu_link *link;
-    void *conn; /* the adapter's */
-    struct slu_list dirty;   /* worker->dirty, or self */
-    struct slu_list stuck;   /* worker->stuck: has output that the link does not take */
-    struct slu_list all;     /* worker->sessions or worker->reap */
+    void *conn;            /* the adapter's */
+    struct slu_list dirty; /* worker->dirty, or self */
+    struct slu_list stuck; /* worker->stuck: has output that the link does not take */
+    struct slu_list all;   /* worker->sessions or worker->reap */
     struct slu_list subs;
-    struct slu_list blocked; /* slu_sub_more.blocked */
+    struct slu_list blocked;   /* slu_sub_more.blocked */
     struct slu_list publishes; /* under way */
-    struct slu_list queries; /* history, presence, requests under way */
+    struct slu_list queries;   /* history, presence, requests under way */
     unsigned n_subs, n_ops, n_requests;
-    struct slu_timer timer;  /* login deadline, then signs of life, then the close deadline */
+    struct slu_timer timer; /* login deadline, then signs of life, then the close deadline */
     uint64_t opened_ms, last_rx_ms, last_tx_ms, ping_sent_ms, stuck_ms;
-    uint64_t serial;   /* unique in the process: (worker, count) */
+    uint64_t serial; /* unique in the process: (worker, count) */
     uint64_t next_sub;
     enum slu_close close_code;
     const char *close_reason;
@@ -109,28 +109,29 @@ struct slu_worker {
     struct slu_mailbox mailbox;
     struct slu_mail *deferred, **deferred_tail; /* own posts: run at the end of this turn */
     struct slu_wheel wheel;
-    struct slu_router *router;    /* filters -> struct slu_sub */
-    struct slu_router *interest;  /* filters -> other workers; NULL with one worker */
-    struct slu_router *watchers;  /* presence: filters -> workers that watch joins and leaves */
-    struct slu_map requests;      /* reply tokens -> struct slu_request */
+    struct slu_router *router;   /* filters -> struct slu_sub */
+    struct slu_router *interest; /* filters -> other workers; NULL with one worker */
+    struct slu_router *watchers; /* presence: filters -> workers that watch joins and leaves */
+    struct slu_map requests;     /* reply tokens -> struct slu_request */
     struct slu_map groups;
-    struct slu_map presence;      /* graces of the topics that live here */
-    struct slu_rate *rates;       /* NULL until a rule bounds a rate */
+    struct slu_map presence; /* graces of the topics that live here */
+    struct slu_rate *rates;  /* NULL until a rule bounds a rate */
     struct slu_run runs[SLU_WIRES];
-    struct slu_buf scratch;       /* encoders write here */
-    uint8_t *gather;              /* SLU_GATHER_BYTES */
+    struct slu_buf scratch; /* encoders write here */
+    uint8_t *gather;        /* SLU_GATHER_BYTES */
     struct slu_list sessions, dirty, stuck, reap, wild_subs;
     unsigned n_sessions;
-    uint64_t serial;              /* deliveries */
+    uint64_t serial; /* deliveries */
     uint64_t next_session;
-    uint64_t *seen;               /* invariant 4 */
-    uint64_t *home_epochs;        /* of the homes' sequences, as far as known: for cursors */
-    unsigned interest_waits;      /* changes of interest on their way to other workers */
-    struct slu_list unplaced;     /* interest for which there was no memory: these workers get everything */
-    struct slu_timer tick;        /* each 100 ms while there is something to look after, at least each second */
+    uint64_t *seen;           /* invariant 4 */
+    uint64_t *home_epochs;    /* of the homes' sequences, as far as known: for cursors */
+    unsigned interest_waits;  /* changes of interest on their way to other workers */
+    struct slu_list unplaced; /* interest for which there was no memory: these workers get everything */
+    struct slu_timer tick;    /* each 100 ms while there is something to look after, at least each second */
     uint64_t last_second_ms, delivered;
-    bool in_turn;    /* mail was left over: no sleep */
-    bool has_slowed; /* some session has read_off_memory */
+    uint64_t short_since_ms; /* memory has been short since, and not plentiful meanwhile; 0 = it is not short */
+    bool in_turn;            /* mail was left over: no sleep */
+    bool has_slowed;         /* some session has read_off_memory */
 };
 
 enum { SLU_GATHER_BYTES = 256 * 1024, SLU_LAG_BATCH_BYTES = 16 * 1024 };

@@ -22,7 +22,7 @@ void slu_sub_moved(void *item, uint32_t index)
 
 struct slu_sub *slu_sub_find(struct slu_session *s, uint64_t number)
 {
-    slu_list_each(it, &s->subs) {
+    slu_list_each (it, &s->subs) {
         struct slu_sub *sub = slu_container_of(it, struct slu_sub, link);
         if (sub->number == number)
             return sub;
@@ -61,7 +61,9 @@ void slu_sub_block(struct slu_sub *sub)
 
 static void go_on(struct slu_sub *sub)
 {
-    if (sub->more->replay)
+    if (sub->more->member)
+        slu_group_has_room_again(sub->more->member);
+    else if (sub->more->replay)
         slu_replay_go_on(sub->more->replay);
     else
         slu_deliver_held(sub);
@@ -80,7 +82,7 @@ void slu_sub_resume_blocked(struct slu_session *s)
     while (!slu_list_empty(&round)) {
         struct slu_sub_more *more = slu_container_of(round.next, struct slu_sub_more, blocked);
         slu_list_remove(&more->blocked);
-        if (slu_deliver_has_room(more->sub))
+        if (more->member || slu_deliver_has_room(more->sub)) /* credit is the group's business */
             go_on(more->sub);
         else
             slu_sub_block(more->sub);
@@ -172,9 +174,10 @@ static void answer_early(struct slu_sub *sub)
 
 void slu_sub_end_forbidden(struct slu_session *s)
 {
-    slu_list_each(it, &s->subs) {
+    slu_list_each (it, &s->subs) {
         struct slu_sub *sub = slu_container_of(it, struct slu_sub, link);
-        if (slu_rights_may_subscribe(&s->identity, sub->route ? sub->route->filter : slu_group_filter(sub->more->member)))
+        if (slu_rights_may_subscribe(&s->identity,
+                                     sub->route ? sub->route->filter : slu_group_filter(sub->more->member)))
             continue;
         struct slu_event ev = { .type = SLU_EV_END };
         ev.end.sub = sub->number;
@@ -242,32 +245,41 @@ static struct refusal check_policy(const struct slu_session *s, const struct slu
     const struct slu_rules *rules = slu_broker_rules(s->worker->broker);
     bool no_log = !wild && slu_rules_find(rules, q->filter)->log == SLU_LOG_NONE;
     if (q->durable.len)
-        return (struct refusal){ SLU_EUNSUPPORTED, "durable subscriptions need a log on disk", "leave durable out, or resume by cur or offset" };
+        return (struct refusal){ SLU_EUNSUPPORTED, "durable subscriptions need a log on disk",
+                                 "leave durable out, or resume by cur or offset" };
     if (q->from == SLU_FROM_OFFSET && wild)
-        return (struct refusal){ SLU_EBAD_FILTER, "an offset belongs to one topic, not to a filter with wildcards", "resume by {\"cur\":…}" };
+        return (struct refusal){ SLU_EBAD_FILTER, "an offset belongs to one topic, not to a filter with wildcards",
+                                 "resume by {\"cur\":…}" };
     if (no_log && q->has_overflow && q->overflow == SLU_OVERFLOW_PAUSE)
-        return (struct refusal){ SLU_EUNSUPPORTED, "pause needs a log, and this topic has none", "use conflate, drop_oldest or close" };
+        return (struct refusal){ SLU_EUNSUPPORTED, "pause needs a log, and this topic has none",
+                                 "use conflate, drop_oldest or close" };
     if (no_log && q->from != SLU_FROM_NEW && q->from != SLU_FROM_LATEST)
-        return (struct refusal){ SLU_EUNSUPPORTED, "this topic has no log to read from", "use from \"new\" or \"latest\"" };
+        return (struct refusal){ SLU_EUNSUPPORTED, "this topic has no log to read from",
+                                 "use from \"new\" or \"latest\"" };
     if (no_log && q->group.len)
-        return (struct refusal){ SLU_EUNSUPPORTED, "a work queue needs a topic with a log", "ask the operator for a topic rule with a log" };
+        return (struct refusal){ SLU_EUNSUPPORTED, "a work queue needs a topic with a log",
+                                 "ask the operator for a topic rule with a log" };
     if (q->group.len && (q->conflate || q->content))
         return (struct refusal){ SLU_EUNSUPPORTED, "a work queue takes neither conflate nor filter", "leave them out" };
     if (q->group.len && !q->ack)
-        return (struct refusal){ SLU_EUNSUPPORTED, "a work queue needs acknowledgements", "add \"ack\":true and acknowledge each message" };
+        return (struct refusal){ SLU_EUNSUPPORTED, "a work queue needs acknowledgements",
+                                 "add \"ack\":true and acknowledge each message" };
     if (q->ack && !q->group.len)
-        return (struct refusal){ SLU_EUNSUPPORTED, "ack belongs to a group or a durable subscription", "add a group, or leave ack out" };
+        return (struct refusal){ SLU_EUNSUPPORTED, "ack belongs to a group or a durable subscription",
+                                 "add a group, or leave ack out" };
     return (struct refusal){ 0 };
 }
 
 static struct refusal check(const struct slu_session *s, const struct slu_subscribe *q)
 {
     if (!slu_filter_valid(q->filter))
-        return (struct refusal){ q->filter.len && q->filter.len <= SLU_TOPIC_MAX ? SLU_EBAD_FILTER : SLU_EBAD_TOPIC, NULL, NULL };
+        return (struct refusal){ q->filter.len && q->filter.len <= SLU_TOPIC_MAX ? SLU_EBAD_FILTER : SLU_EBAD_TOPIC,
+                                 NULL, NULL };
     if (!slu_rights_may_subscribe(&s->identity, q->filter))
         return (struct refusal){ SLU_ETOPIC_FORBIDDEN, "you may not subscribe to that filter", NULL };
     if (s->n_subs >= slu_worker_settings(s->worker)->subscriptions_max)
-        return (struct refusal){ SLU_ELIMIT_REACHED, "this connection has as many subscriptions as it may", "unsubscribe something, or use a wildcard" };
+        return (struct refusal){ SLU_ELIMIT_REACHED, "this connection has as many subscriptions as it may",
+                                 "unsubscribe something, or use a wildcard" };
     if (q->has_sub && slu_sub_find((struct slu_session *)s, q->sub))
         return (struct refusal){ SLU_ESUB_EXISTS, NULL, NULL };
     return check_policy(s, q);
@@ -295,8 +307,8 @@ static void take_options(struct slu_sub *sub, struct slu_subscribe *q)
     more->credit = q->credit;
     more->has_overflow = q->has_overflow;
     more->overflow = (uint8_t)q->overflow;
-    sub->explicit_options = more->content || more->no_echo || more->conflate || more->has_credit || more->has_overflow ||
-                            q->group.len;
+    sub->explicit_options =
+        more->content || more->no_echo || more->conflate || more->has_credit || more->has_overflow || q->group.len;
 }
 
 /* A member of a work queue has no route of its own: its group reads for it. */
@@ -357,7 +369,7 @@ void slu_session_unsubscribe(struct slu_session *s, const struct slu_reqid *id, 
                              struct slu_bytes filter)
 {
     unsigned ended = 0;
-    slu_list_each(it, &s->subs) {
+    slu_list_each (it, &s->subs) {
         struct slu_sub *sub = slu_container_of(it, struct slu_sub, link);
         if (has_sub ? sub->number == sub_number : filter_is(sub, filter)) {
             answer_early(sub);
@@ -404,7 +416,7 @@ void slu_sub_send_cursors(struct slu_worker *w)
 {
     struct slu_buf text;
     slu_buf_init(&text, 0);
-    slu_list_each(it, &w->wild_subs) {
+    slu_list_each (it, &w->wild_subs) {
         struct slu_sub *sub = slu_container_of(it, struct slu_sub, wild_link);
         const struct slu_sub_more *more = sub->more;
         bool live = sub->started && !(more && (more->replay || (more->has_pending_map && more->pending.n)));

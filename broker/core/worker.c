@@ -18,6 +18,8 @@ enum {
     DEFERRED_ROUNDS = 64,
     PAGES_A_TURN = 8,
     TICK_MS = 100,
+    SHED_AT_ONCE = 16,
+    SHORT_MAX_MS = 1000,
     ROUTER_CACHE = 65536,
     WATCH_CACHE = 1024,
 };
@@ -167,7 +169,8 @@ uint64_t slu_worker_turn_end(struct slu_worker *w)
         slu_count(w->broker, SLU_COUNT_messages_delivered, w->delivered);
         w->delivered = 0;
     }
-    if (w->in_turn || w->deferred)
+    /* Mail may have come since turn_begin, and its wake may have been spent on this very turn. */
+    if (w->in_turn || w->deferred || !slu_mailbox_is_empty(&w->mailbox))
         return 0;
     return slu_wheel_idle_ms(&w->wheel);
 }
@@ -175,20 +178,20 @@ uint64_t slu_worker_turn_end(struct slu_worker *w)
 /* A reader that has been stuck for a while gives back the shared chunks that it uses little of. */
 static void look_after_stuck(struct slu_worker *w)
 {
-    slu_list_each(it, &w->stuck) {
+    slu_list_each (it, &w->stuck) {
         struct slu_session *s = slu_container_of(it, struct slu_session, stuck);
-        if (w->now_ms - s->stuck_ms >= 1000 && s->queue.n > 1)
+        if (w->now_ms - s->stuck_ms >= 1000 && slu_queue_is_sparse(&s->queue))
             slu_queue_own_copy(&s->queue, &w->broker->account);
     }
 }
 
-/* Memory is over its budget: the slowest readers go, the one that holds most first. */
-static void shed(struct slu_worker *w)
+/* The slowest reader goes: the one that holds most of those that have been stuck for so long. */
+static void shed(struct slu_worker *w, uint64_t stuck_ms)
 {
     struct slu_session *worst = NULL;
-    slu_list_each(it, &w->stuck) {
+    slu_list_each (it, &w->stuck) {
         struct slu_session *s = slu_container_of(it, struct slu_session, stuck);
-        if (s->state == SLU_SESSION_OPEN &&
+        if (s->state == SLU_SESSION_OPEN && w->now_ms - s->stuck_ms >= stuck_ms &&
             (!worst || s->queue.bytes + s->pending_bytes > worst->queue.bytes + worst->pending_bytes))
             worst = s;
     }
@@ -201,7 +204,7 @@ static void shed(struct slu_worker *w)
 
 static void resume_publishers(struct slu_worker *w)
 {
-    slu_list_each(it, &w->sessions) {
+    slu_list_each (it, &w->sessions) {
         struct slu_session *s = slu_container_of(it, struct slu_session, all);
         if (s->read_off_memory) {
             s->read_off_memory = false;
@@ -210,13 +213,26 @@ static void resume_publishers(struct slu_worker *w)
     }
 }
 
+/* Over the budget the slowest readers go at once. Below it publishers are held back first; but readers that do not read
+ * must not hold everybody else up, so when that does not help they go all the same, until there is room again. */
+static void look_after_memory(struct slu_worker *w, enum slu_pressure p)
+{
+    if (p == SLU_PRESSURE_NONE)
+        w->short_since_ms = 0;
+    else if (p >= SLU_PRESSURE_PUBLISHERS && !w->short_since_ms)
+        w->short_since_ms = w->now_ms;
+    bool lasts = w->short_since_ms && w->now_ms - w->short_since_ms >= SHORT_MAX_MS;
+    if (p < SLU_PRESSURE_READERS && !lasts)
+        return;
+    for (unsigned n = 0; n < SHED_AT_ONCE && slu_account_pressure(&w->broker->account) > SLU_PRESSURE_NONE; n++)
+        shed(w, p >= SLU_PRESSURE_READERS ? 0 : SHORT_MAX_MS);
+}
+
 static void tick(struct slu_timer *t, uint64_t now_ms)
 {
     struct slu_worker *w = slu_container_of(t, struct slu_worker, tick);
     enum slu_pressure p = slu_account_pressure(&w->broker->account);
-    if (p >= SLU_PRESSURE_READERS)
-        for (unsigned i = 0; i < 16; i++)
-            shed(w);
+    look_after_memory(w, p);
     if (p < SLU_PRESSURE_PUBLISHERS && w->has_slowed) {
         w->has_slowed = false;
         resume_publishers(w);
@@ -278,12 +294,13 @@ unsigned slu_worker_sessions(const struct slu_worker *w)
 
 void slu_worker_drain(struct slu_worker *w, unsigned max_sessions, uint64_t after_ms)
 {
-    slu_list_each(it, &w->sessions) {
+    slu_list_each (it, &w->sessions) {
         struct slu_session *s = slu_container_of(it, struct slu_session, all);
         if (s->state > SLU_SESSION_OPEN)
             continue;
         if (!max_sessions--)
             return;
-        slu_life_end(s, s->adapter->has_bye ? SLU_CLOSE_DRAINING : SLU_CLOSE_GOING_AWAY, NULL, SLU_END_AFTER_QUEUE, after_ms);
+        slu_life_end(s, s->adapter->has_bye ? SLU_CLOSE_DRAINING : SLU_CLOSE_GOING_AWAY, NULL, SLU_END_AFTER_QUEUE,
+                     after_ms);
     }
 }

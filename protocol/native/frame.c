@@ -187,6 +187,14 @@ static const struct slu_wire_member *member_of(const struct slu_wire_member *mem
     return NULL;
 }
 
+/* Under its number and its text form: the scanner takes those for two names. */
+static bool stands_twice(const struct slu_wire_member *members, size_t n, enum slu_name name)
+{
+    const struct slu_wire_member *first = member_of(members, n, name);
+
+    return first && member_of(first + 1, n - 1 - (size_t)(first - members), name);
+}
+
 /* {"offset":411,"epoch":"k3"}; offset 0 (an empty topic) may come without an epoch. */
 static bool read_position(struct decoder *d, const struct slu_wire_member *members, size_t n, struct slu_pos *out)
 {
@@ -478,6 +486,9 @@ enum slu_err slu_frame_decode(const struct slu_wire *wire, struct slu_bytes in, 
         if (rc != SLU_OK)
             return rc;
     }
+    d.field = "frame:";
+    if (stands_twice(members, n, SLU_NAME_OP) || stands_twice(members, n, SLU_NAME_ID))
+        return wrong(&d, "member stands twice");
     rc = decode_op(&d, op);
     if (rc == SLU_OK)
         rc = decode_fields(&d, members, n);

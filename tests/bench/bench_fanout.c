@@ -71,8 +71,8 @@ static size_t held(struct slu_link *l)
     return 0;
 }
 
-static const struct slu_link_ops ops = { frame_header, ping_frame, writable, write_frames, want_writable,
-                                         read_on,      close_link, held };
+static const struct slu_link_ops ops = { frame_header,  ping_frame, writable,   write_frames,
+                                         want_writable, read_on,    close_link, held };
 
 static enum slu_err login(void *arg, const struct slu_credentials *c, struct slu_identity *out, const char **why)
 {
@@ -126,7 +126,8 @@ static void run(unsigned readers, unsigned batch, size_t size, const char *filte
     sessions[readers] = open_session(w, &links[readers], "{\"op\":\"ping\"}");
     slu_worker_turn_end(w);
     size_t before = links[0].bytes;
-    int n = snprintf(text, sizeof(text), "{\"op\":\"pub\",\"id\":7,\"topic\":\"bench/one\",\"data\":\"%0*d\"}", (int)size, 7);
+    int n = snprintf(text, sizeof(text), "{\"op\":\"pub\",\"id\":7,\"topic\":\"bench/one\",\"data\":\"%0*d\"}",
+                     (int)size, 7);
     unsigned turns = 4000000 / readers / batch + 1;
     uint64_t start = cpu_ns();
     for (unsigned t = 0; t < turns; t++) {

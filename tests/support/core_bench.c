@@ -146,7 +146,8 @@ static void add_ok(struct slu_buf *out, const struct slu_event *ev)
     if (ev->ok.what == SLU_OK_SUB)
         slu_buf_addf(out, " sub=%llu rec=%d", (unsigned long long)ev->ok.sub, ev->ok.recovered);
     if (ev->ok.pos.epoch)
-        slu_buf_addf(out, " pos=%llx.%llu", (unsigned long long)ev->ok.pos.epoch, (unsigned long long)ev->ok.pos.offset);
+        slu_buf_addf(out, " pos=%llx.%llu", (unsigned long long)ev->ok.pos.epoch,
+                     (unsigned long long)ev->ok.pos.offset);
     add_named(out, "cur", ev->ok.cur);
     if (ev->ok.what == SLU_OK_PUB)
         slu_buf_addf(out, " matched=%u", ev->ok.matched);
@@ -264,13 +265,29 @@ static enum slu_err encode_other(void *conn, const struct slu_event *ev, struct 
 }
 
 static const struct slu_adapter adapter_first = {
-    .name = "test.1", .conn_size = sizeof(void *), .wire = 0, .is_text = true, .needs_login = true, .has_bye = true,
-    .on_open = on_open, .on_message = on_message, .encode = encode, .on_close = on_close,
+    .name = "test.1",
+    .conn_size = sizeof(void *),
+    .wire = 0,
+    .is_text = true,
+    .needs_login = true,
+    .has_bye = true,
+    .on_open = on_open,
+    .on_message = on_message,
+    .encode = encode,
+    .on_close = on_close,
 };
 
 static const struct slu_adapter adapter_other = {
-    .name = "test.2", .conn_size = sizeof(void *), .wire = 1, .is_text = false, .needs_login = true, .has_bye = true,
-    .on_open = on_open, .on_message = on_message, .encode = encode_other, .on_close = on_close,
+    .name = "test.2",
+    .conn_size = sizeof(void *),
+    .wire = 1,
+    .is_text = false,
+    .needs_login = true,
+    .has_bye = true,
+    .on_open = on_open,
+    .on_message = on_message,
+    .encode = encode_other,
+    .on_close = on_close,
 };
 
 /* --- the bench ---------------------------------------------------------------------------------------------------- */
@@ -455,7 +472,8 @@ static struct peer *open_with(struct bench *b, unsigned worker, const char *user
     p->is_other_wire = a == &adapter_other;
     p->next = b->peers;
     b->peers = p;
-    struct slu_peer who = { .address = "192.0.2.1", .path = SLU_LIT("/ws"),
+    struct slu_peer who = { .address = "192.0.2.1",
+                            .path = SLU_LIT("/ws"),
                             .bearer = user ? slu_str(user) : (struct slu_bytes){ 0 } };
     turn_begin(b, worker);
     if (slu_session_open(b->workers[worker], a, &link_ops, l, &who, &p->session) != SLU_OK)
@@ -503,18 +521,18 @@ struct slu_reqid bench_id(int64_t id)
 }
 
 /* A call in a turn of the peer's worker; what a closed connection asks is not heard. */
-#define IN_TURN(p, id, call)                                       \
-    do {                                                           \
-        struct slu_reqid reqid = bench_id(id);                     \
-        turn_begin((p)->bench, (p)->worker);                       \
-        if ((p)->session) {                                        \
-            (p)->frames_in++;                                      \
-            if ((id) > 0 && (id) < BENCH_IDS)                      \
-                (p)->asked[id]++;                                  \
-            slu_session_input((p)->session, true, SLU_LIT("…"));   \
-            call;                                                  \
-        }                                                          \
-        turn_end((p)->bench, (p)->worker);                         \
+#define IN_TURN(p, id, call)                                     \
+    do {                                                         \
+        struct slu_reqid reqid = bench_id(id);                   \
+        turn_begin((p)->bench, (p)->worker);                     \
+        if ((p)->session) {                                      \
+            (p)->frames_in++;                                    \
+            if ((id) > 0 && (id) < BENCH_IDS)                    \
+                (p)->asked[id]++;                                \
+            slu_session_input((p)->session, true, SLU_LIT("…")); \
+            call;                                                \
+        }                                                        \
+        turn_end((p)->bench, (p)->worker);                       \
     } while (0)
 
 void peer_login(struct peer *p, int64_t id, const char *token, const char *name)
@@ -525,12 +543,28 @@ void peer_login(struct peer *p, int64_t id, const char *token, const char *name)
 void(peer_sub)(struct peer *p, int64_t id, const char *filter, struct sub_options o)
 {
     struct slu_subscribe q = {
-        .filter = slu_str(filter), .has_sub = o.sub != 0, .sub = o.sub, .from = o.from, .from_n = o.n,
-        .from_pos = o.pos, .from_cur = slu_str(o.cur), .content = o.content, .conflate = o.conflate,
-        .conflate_by_key = o.by_key, .hz = o.hz, .has_credit = o.credit != 0,
-        .credit = o.credit > 0 ? (uint64_t)o.credit : 0, .has_overflow = o.overflow != SLU_OVERFLOW_DEFAULT,
-        .overflow = o.overflow, .durable = slu_str(o.durable), .group = slu_str(o.group), .ack = o.ack,
-        .ack_wait_ms = o.ack_wait_ms, .max_try = o.max_try, .presence = o.presence, .no_echo = o.no_echo,
+        .filter = slu_str(filter),
+        .has_sub = o.sub != 0,
+        .sub = o.sub,
+        .from = o.from,
+        .from_n = o.n,
+        .from_pos = o.pos,
+        .from_cur = slu_str(o.cur),
+        .content = o.content,
+        .conflate = o.conflate,
+        .conflate_by_key = o.by_key,
+        .hz = o.hz,
+        .has_credit = o.credit != 0,
+        .credit = o.credit > 0 ? (uint64_t)o.credit : 0,
+        .has_overflow = o.overflow != SLU_OVERFLOW_DEFAULT,
+        .overflow = o.overflow,
+        .durable = slu_str(o.durable),
+        .group = slu_str(o.group),
+        .ack = o.ack,
+        .ack_wait_ms = o.ack_wait_ms,
+        .max_try = o.max_try,
+        .presence = o.presence,
+        .no_echo = o.no_echo,
     };
     IN_TURN(p, id, slu_session_subscribe(p->session, &reqid, &q));
 }
@@ -563,9 +597,17 @@ void(peer_pub)(struct peer *p, int64_t id, const char *topic, const char *data, 
 {
     struct slu_bytes payload = padded(data, o.pad);
     struct slu_publish q = {
-        .topic = slu_str(topic), .payload = payload, .key = slu_str(o.key), .dedup = slu_str(o.dedup),
-        .kind = SLU_KIND_UNTYPED, .form = SLU_FORM_RAW, .retain = o.retain || o.clear, .clear = o.clear,
-        .ttl_ms = o.ttl_ms, .has_expect = o.expect != NULL, .ack = o.ack,
+        .topic = slu_str(topic),
+        .payload = payload,
+        .key = slu_str(o.key),
+        .dedup = slu_str(o.dedup),
+        .kind = SLU_KIND_UNTYPED,
+        .form = SLU_FORM_RAW,
+        .retain = o.retain || o.clear,
+        .clear = o.clear,
+        .ttl_ms = o.ttl_ms,
+        .has_expect = o.expect != NULL,
+        .ack = o.ack,
     };
     if (o.expect)
         q.expect = *o.expect;
@@ -652,7 +694,8 @@ void(peer_expect)(struct peer *p, const char *const *lines)
     bench_settle(p->bench);
     for (unsigned i = 0; lines[i]; i++) {
         const char *line = peer_line(p);
-        cr_assert(line && is_like(line, lines[i]), "line %u: got '%s', want '%s'", i, line ? line : "nothing", lines[i]);
+        cr_assert(line && is_like(line, lines[i]), "line %u: got '%s', want '%s'", i, line ? line : "nothing",
+                  lines[i]);
     }
     const char *line = peer_line(p);
     cr_assert(!line, "after all: got '%s'", line);

@@ -14,7 +14,7 @@ enum { BENCH_WORKERS_MAX = 8, BENCH_LINE = 512, BENCH_IDS = 64 };
 struct bench {
     struct slu_broker *broker;
     struct slu_worker *workers[BENCH_WORKERS_MAX];
-    bool woken[BENCH_WORKERS_MAX];      /* mail waits */
+    bool woken[BENCH_WORKERS_MAX];       /* mail waits */
     uint64_t idle_ms[BENCH_WORKERS_MAX]; /* what the last turn_end returned */
     unsigned n;
     uint64_t now_ms, wall_ms, rng;
@@ -24,8 +24,8 @@ struct bench {
 };
 
 struct bench_options {
-    unsigned workers;                    /* 0 = 1 */
-    const struct slu_rule *rules;        /* NULL = the built-in default */
+    unsigned workers;             /* 0 = 1 */
+    const struct slu_rule *rules; /* NULL = the built-in default */
     size_t n_rules;
     void (*set)(struct slu_settings *s); /* changes the defaults; NULL = none */
     const struct slu_engine *engine;     /* NULL = memory */
@@ -48,14 +48,14 @@ struct peer {
     unsigned worker;
     struct slu_session *session; /* NULL: gone */
     /* the link */
-    bool stopped;        /* takes one more write, and holds it until bench_go */
-    size_t takes;        /* slow: bytes a turn; 0 = all */
-    bool dead;           /* a write fails */
+    bool stopped; /* takes one more write, and holds it until bench_go */
+    size_t takes; /* slow: bytes a turn; 0 = all */
+    bool dead;    /* a write fails */
     bool is_read_on, wants_writable, closed, manual_gone;
     int close_code;
     struct slu_buf held, got; /* in the library; at the peer: whole frames */
     size_t read_at;
-    uint64_t frames_in;  /* what the adapter was given */
+    uint64_t frames_in;                             /* what the adapter was given */
     unsigned asked[BENCH_IDS], answered[BENCH_IDS]; /* requests by id, where it is small; answers as lines are taken */
     bool logged_in, is_other_wire;
     struct peer *next;
@@ -74,7 +74,7 @@ void peer_cut(struct peer *p);
 struct slu_reqid bench_id(int64_t id);
 void peer_login(struct peer *p, int64_t id, const char *token, const char *name);
 struct sub_options {
-    uint64_t sub;           /* 0: the broker numbers */
+    uint64_t sub; /* 0: the broker numbers */
     enum slu_from from;
     uint64_t n;
     struct slu_pos pos;
@@ -82,7 +82,7 @@ struct sub_options {
     struct slu_content_filter *content;
     bool conflate, by_key, no_echo, presence, ack;
     double hz;
-    int64_t credit;         /* 0: without; -1: zero credit */
+    int64_t credit; /* 0: without; -1: zero credit */
     enum slu_overflow overflow;
     const char *group, *durable;
     uint64_t ack_wait_ms;
@@ -122,7 +122,7 @@ const char *peer_line(struct peer *p);
  * line may end in '*': anything may follow. */
 void peer_expect(struct peer *p, const char *const *lines);
 #define peer_expect(p, ...) (peer_expect)(p, (const char *const[]){ __VA_ARGS__, NULL })
-#define peer_quiet(p) (peer_expect)(p, (const char *const[]){ NULL })
+#define peer_quiet(p)       (peer_expect)(p, (const char *const[]){ NULL })
 /* Settles, then drops what came. */
 void peer_skip(struct peer *p);
 /* Takes all lines; every request with an id was answered exactly once, or the connection has ended. */

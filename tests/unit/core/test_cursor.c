@@ -33,8 +33,9 @@ Test(cursor, another_number_of_homes_does_not_fit)
 
 Test(cursor, what_is_none_is_refused)
 {
-    static const char *const bad[] = { "", ".", "1", "1.", ".1", "1.2-", "-1.2", "1.2.3", "1.2 ", " 1.2", "1.G", "0x1.2",
-                                       "1.2--3.4", "11111111111111111.2", "1.2-3", "A.1" };
+    static const char *const bad[] = { "",      ".",    "1",    "1.",  ".1",    "1.2-",     "-1.2",
+                                       "1.2.3", "1.2 ", " 1.2", "1.G", "0x1.2", "1.2--3.4", "11111111111111111.2",
+                                       "1.2-3", "A.1" };
     bool fits;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_assert(!reads(bad[i], 1, &fits), "'%s'", bad[i]);

@@ -22,7 +22,8 @@ static void small_queues(struct slu_settings *s)
 
 static struct bench *open_small(unsigned workers)
 {
-    return bench_new_with(&(struct bench_options){ .workers = workers, .rules = rules, .n_rules = 4, .set = small_queues });
+    return bench_new_with(
+        &(struct bench_options){ .workers = workers, .rules = rules, .n_rules = 4, .set = small_queues });
 }
 
 static void publish_n(struct peer *p, const char *topic, unsigned first, unsigned last)
@@ -221,7 +222,8 @@ static struct account count_lines(struct peer *r)
     return a;
 }
 
-static struct account slow_reader(unsigned workers, const char *topic, enum slu_overflow policy, bool by_credit, bool conflate)
+static struct account slow_reader(unsigned workers, const char *topic, enum slu_overflow policy, bool by_credit,
+                                  bool conflate)
 {
     struct bench *b = open_small(workers);
     struct peer *r = peer_open(b, 0, ""), *w = peer_open(b, workers - 1, "");
@@ -261,8 +263,8 @@ Test(delivery, pause_announces_what_the_log_has_trimmed)
     for (unsigned n = 1; n <= 2; n++)
         for (unsigned credit = 0; credit <= 1; credit++) {
             struct account a = slow_reader(n, "short/a", SLU_OVERFLOW_PAUSE, credit, false);
-            cr_assert(a.received + a.lost == 510 && a.gaps == 1 && a.repeats == 0 && a.last == 510, "received %u lost %u gaps %u",
-                      a.received, a.lost, a.gaps);
+            cr_assert(a.received + a.lost == 510 && a.gaps == 1 && a.repeats == 0 && a.last == 510,
+                      "received %u lost %u gaps %u", a.received, a.lost, a.gaps);
         }
 }
 
@@ -271,8 +273,8 @@ Test(delivery, drop_oldest_keeps_the_newest_and_counts_the_rest)
     for (unsigned n = 1; n <= 2; n++)
         for (unsigned credit = 0; credit <= 1; credit++) {
             struct account a = slow_reader(n, "nolog/a", SLU_OVERFLOW_DROP_OLDEST, credit, false);
-            cr_assert(a.received + a.lost == 510 && a.gaps >= 1 && a.repeats == 0 && a.last == 510, "received %u lost %u",
-                      a.received, a.lost);
+            cr_assert(a.received + a.lost == 510 && a.gaps >= 1 && a.repeats == 0 && a.last == 510,
+                      "received %u lost %u", a.received, a.lost);
             cr_assert(a.received <= 110 && a.received > 20, "%u", a.received);
         }
 }
@@ -282,8 +284,8 @@ Test(delivery, overflow_conflate_keeps_the_newest_without_a_gap)
     for (unsigned n = 1; n <= 2; n++)
         for (unsigned credit = 0; credit <= 1; credit++) {
             struct account a = slow_reader(n, "nolog/a", SLU_OVERFLOW_CONFLATE, credit, false);
-            cr_assert(a.lost == 0 && a.repeats == 0 && a.last == 510 && a.received < 100, "received %u lost %u", a.received,
-                      a.lost);
+            cr_assert(a.lost == 0 && a.repeats == 0 && a.last == 510 && a.received < 100, "received %u lost %u",
+                      a.received, a.lost);
         }
     struct account a = slow_reader(2, "newest/a", SLU_OVERFLOW_DEFAULT, false, false);
     cr_assert(a.lost == 0 && a.repeats == 0 && a.last == 510 && a.received < 200, "by rule: received %u", a.received);
@@ -446,7 +448,8 @@ Test(delivery, conflation_never_exceeds_its_rate_for_a_key)
     uint64_t last[3] = { 0 };
     char topic[8] = "a/0";
     for (unsigned i = 0; i < 3000; i++) {
-        topic[2] = (char)('0' + bench_random(b, 3));
+        /* the second key begins, and sometimes rests, while the first is on its way */
+        topic[2] = (char)('0' + bench_random(b, i < 333 ? 1 : i < 1000 ? 2 : 3));
         peer_pub(w, 0, topic, "x");
         bench_advance(b, 1);
         const char *line;
@@ -454,7 +457,7 @@ Test(delivery, conflation_never_exceeds_its_rate_for_a_key)
             if (line[0] != 'm')
                 continue;
             unsigned which = line[6] - '0';
-            cr_assert(!last[which] || b->now_ms - last[which] >= 240, "%u after %llu ms", which,
+            cr_assert(!last[which] || b->now_ms - last[which] >= 249, "%u after %llu ms", which,
                       (unsigned long long)(b->now_ms - last[which]));
             last[which] = b->now_ms;
         }

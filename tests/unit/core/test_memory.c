@@ -89,7 +89,8 @@ Test(memory, what_sessions_take_comes_back)
                 if (round == 2)
                     after = bench_used(b);
             }
-            cr_assert(bench_used(b) <= after + 8192 && bench_used(b) + 8192 >= after, "%zu, then %zu", after, bench_used(b));
+            cr_assert(bench_used(b) <= after + 8192 && bench_used(b) + 8192 >= after, "%zu, then %zu", after,
+                      bench_used(b));
             bench_free(b);
         }
 }
@@ -116,7 +117,8 @@ Test(memory, a_connection_with_plain_subscriptions_gives_all_back)
 
 Test(memory, a_stopped_reader_takes_no_more_than_its_bound)
 {
-    static const enum slu_overflow policies[] = { SLU_OVERFLOW_DEFAULT, SLU_OVERFLOW_CONFLATE, SLU_OVERFLOW_DROP_OLDEST };
+    static const enum slu_overflow policies[] = { SLU_OVERFLOW_DEFAULT, SLU_OVERFLOW_CONFLATE,
+                                                  SLU_OVERFLOW_DROP_OLDEST };
     for (unsigned i = 0; i < 3; i++) {
         struct bench *b = open_bench(1);
         struct peer *w = peer_open(b, 0, ""), *r[20];
@@ -131,7 +133,8 @@ Test(memory, a_stopped_reader_takes_no_more_than_its_bound)
         for (unsigned k = 0; k < 3000; k++)
             peer_pub(w, 0, "a", "x", .pad = 500);
         bench_advance(b, 3000);
-        cr_assert(bench_used(b) - before < 20 * (2 * 8192 + 4096) + 4 * 65536 + 20 * 800, "%zu", bench_used(b) - before);
+        cr_assert(bench_used(b) - before < 20 * (2 * 8192 + 4096) + 4 * 65536 + 20 * 800, "%zu",
+                  bench_used(b) - before);
         bench_free(b);
     }
 }

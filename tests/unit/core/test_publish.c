@@ -157,7 +157,8 @@ Test(publish, latest_of_an_unlogged_topic_joins_without_hole_or_repeat, .timeout
                     at_ok = sent;
                 } else if (sscanf(line, "msg nolog/a %u", &no) == 1) {
                     cr_assert(has_ok);
-                    cr_assert(last ? no == last + 1 : no <= at_ok + 1, "round %u: %u after %u, at ok %u", round, no, last, at_ok);
+                    cr_assert(last ? no == last + 1 : no <= at_ok + 1, "round %u: %u after %u, at ok %u", round, no,
+                              last, at_ok);
                     last = no;
                 }
             }

@@ -19,10 +19,15 @@ static void small_queues(struct slu_settings *s)
     s->queue_messages = 160;
 }
 
+static struct bench *open_with(unsigned workers, const struct slu_engine *engine)
+{
+    return bench_new_with(&(struct bench_options){
+        .workers = workers, .rules = long_log, .n_rules = 3, .set = small_queues, .engine = engine });
+}
+
 static struct bench *open_bench(unsigned workers)
 {
-    return bench_new_with(&(struct bench_options){ .workers = workers, .rules = long_log, .n_rules = 3,
-                                                   .set = small_queues });
+    return open_with(workers, NULL);
 }
 
 static void publish_n(struct peer *p, const char *topic, unsigned first, unsigned last)
@@ -42,9 +47,9 @@ enum { TOPICS = 5, READERS = 6 };
 struct reader {
     struct peer *peer;
     bool wild, has_ok, skips_old, credit;
-    uint64_t cur_from;               /* offsets begin behind this (exact), known by the ok */
-    uint64_t next[TOPICS];           /* 0: nothing yet */
-    uint64_t head_at_ok[TOPICS];     /* published by then */
+    uint64_t cur_from;           /* offsets begin behind this (exact), known by the ok */
+    uint64_t next[TOPICS];       /* 0: nothing yet */
+    uint64_t head_at_ok[TOPICS]; /* published by then */
     unsigned topic;
 };
 
@@ -81,7 +86,8 @@ static void read_line(struct world *w, struct reader *r, const char *line)
         if (r->next[i])
             cr_assert(offset == r->next[i], "want @%llu, got %s", (unsigned long long)r->next[i], line);
         else if (!r->wild && r->cur_from != UINT64_MAX)
-            cr_assert(offset == r->cur_from + 1, "want to begin behind %llu, got %s", (unsigned long long)r->cur_from, line);
+            cr_assert(offset == r->cur_from + 1, "want to begin behind %llu, got %s", (unsigned long long)r->cur_from,
+                      line);
         else
             cr_assert(offset <= r->head_at_ok[i] + 1, "begins too late (%llu at ok): %s",
                       (unsigned long long)r->head_at_ok[i], line);
@@ -123,9 +129,12 @@ static void subscribe_one(struct world *w, struct reader *r)
         snprintf(filter, sizeof(filter), "%s", bench_random(b, 2) ? "t/+" : "#");
     else
         topic_name(filter, r->topic);
-    static const enum slu_from froms[] = { SLU_FROM_NEW, SLU_FROM_FIRST, SLU_FROM_LATEST, SLU_FROM_LAST, SLU_FROM_SINCE };
+    static const enum slu_from froms[] = { SLU_FROM_NEW, SLU_FROM_FIRST, SLU_FROM_LATEST, SLU_FROM_LAST,
+                                           SLU_FROM_SINCE };
     o.from = froms[bench_random(b, 5)];
-    o.n = o.from == SLU_FROM_LAST ? 1 + bench_random(b, 20) : o.from == SLU_FROM_SINCE ? b->wall_ms - bench_random(b, 50) : 0;
+    o.n = o.from == SLU_FROM_LAST    ? 1 + bench_random(b, 20)
+          : o.from == SLU_FROM_SINCE ? b->wall_ms - bench_random(b, 50)
+                                     : 0;
     r->skips_old = o.from == SLU_FROM_LATEST || o.from == SLU_FROM_SINCE;
     r->cur_from = UINT64_MAX;
     if (bench_random(b, 2)) {
@@ -199,9 +208,26 @@ static void check_end(struct world *w)
     }
 }
 
-static void random_world(unsigned workers, uint64_t seed)
+/* An engine that feeds as those with a thread of their own do. */
+static void (*feed_inside)(void *arg, unsigned worker, struct slu_msg *msg);
+
+static void feed_from_elsewhere(void *arg, unsigned worker, struct slu_msg *msg)
 {
-    struct world w = { .b = open_bench(workers) };
+    (void)worker;
+    feed_inside(arg, SLU_NO_WORKER, msg);
+}
+
+static enum slu_err open_threaded(void **st, const struct slu_engine_env *env)
+{
+    struct slu_engine_env other = *env;
+    feed_inside = env->feed;
+    other.feed = feed_from_elsewhere;
+    return slu_engine_memory.open(st, &other);
+}
+
+static void random_world(unsigned workers, uint64_t seed, const struct slu_engine *engine)
+{
+    struct world w = { .b = open_with(workers, engine) };
     w.b->rng ^= seed * 2654435761u;
     for (unsigned i = 0; i < workers && i < 4; i++)
         w.writers[i] = peer_open(w.b, i, "");
@@ -218,19 +244,27 @@ static void random_world(unsigned workers, uint64_t seed)
 Test(replay, joins_without_hole_or_repeat_one_worker, .timeout = 100)
 {
     for (uint64_t seed = 1; seed <= 20; seed++)
-        random_world(1, seed);
+        random_world(1, seed, NULL);
 }
 
 Test(replay, joins_without_hole_or_repeat_two_workers, .timeout = 100)
 {
     for (uint64_t seed = 1; seed <= 20; seed++)
-        random_world(2, seed);
+        random_world(2, seed, NULL);
 }
 
 Test(replay, joins_without_hole_or_repeat_four_workers, .timeout = 100)
 {
     for (uint64_t seed = 1; seed <= 20; seed++)
-        random_world(4, seed);
+        random_world(4, seed, NULL);
+}
+
+Test(replay, joins_where_the_engine_feeds_from_its_own_thread, .timeout = 100)
+{
+    struct slu_engine engine = slu_engine_memory;
+    engine.open = open_threaded;
+    for (uint64_t seed = 1; seed <= 30; seed++)
+        random_world(1 + seed % 4, seed, &engine);
 }
 
 /* --- each start --------------------------------------------------------------------------------------------------- */
@@ -249,7 +283,8 @@ static void each_start(unsigned workers)
     peer_sub(r, 1, "a", .sub = 2, .from = SLU_FROM_LATEST);
     peer_expect(r, "ok 1 sub=2 rec=1 *", "msg a 4 @4 sub=2");
     peer_sub(r, 1, "a", .sub = 3, .from = SLU_FROM_FIRST);
-    peer_expect(r, "ok 1 sub=3 rec=1 *", "msg a 1 @1 sub=3", "msg a 2 @2 sub=3", "msg a 3 @3 sub=3", "msg a 4 @4 sub=3");
+    peer_expect(r, "ok 1 sub=3 rec=1 *", "msg a 1 @1 sub=3", "msg a 2 @2 sub=3", "msg a 3 @3 sub=3",
+                "msg a 4 @4 sub=3");
     peer_sub(r, 1, "a", .sub = 4, .from = SLU_FROM_LAST, .n = 2);
     peer_expect(r, "ok 1 sub=4 rec=1 *", "msg a 3 @3 sub=4", "msg a 4 @4 sub=4");
     peer_sub(r, 1, "a", .sub = 5, .from = SLU_FROM_SINCE, .n = since);
@@ -372,8 +407,8 @@ Test(replay, a_trimmed_position_is_told_with_its_number)
         peer_unsub(r, 0, 1, NULL);
         publish_n(w, "short/a", 3, 7);
         peer_sub(r, 2, "short/a", .sub = 2, .from = SLU_FROM_OFFSET, .pos = pos);
-        peer_expect(r, "ok 2 sub=2 rec=1 *", "msg short/a 3 @3 sub=2", "msg short/a 4 @4 sub=2", "msg short/a 5 @5 sub=2",
-                    "msg short/a 6 @6 sub=2", "msg short/a 7 @7 sub=2");
+        peer_expect(r, "ok 2 sub=2 rec=1 *", "msg short/a 3 @3 sub=2", "msg short/a 4 @4 sub=2",
+                    "msg short/a 5 @5 sub=2", "msg short/a 6 @6 sub=2", "msg short/a 7 @7 sub=2");
         peer_unsub(r, 0, 2, NULL);
         publish_n(w, "short/a", 8, 20);
         peer_sub(r, 3, "short/a", .sub = 3, .from = SLU_FROM_OFFSET, .pos = pos);
@@ -407,8 +442,8 @@ Test(replay, a_long_log_comes_page_by_page_through_a_small_queue)
 
 static struct bench *open_faulty(unsigned workers, struct slu_faulty *f)
 {
-    return bench_new_with(&(struct bench_options){ .workers = workers, .rules = long_log, .n_rules = 3,
-                                                   .engine = slu_faulty_init(f, &slu_engine_memory) });
+    return bench_new_with(&(struct bench_options){
+        .workers = workers, .rules = long_log, .n_rules = 3, .engine = slu_faulty_init(f, &slu_engine_memory) });
 }
 
 Test(replay, a_place_that_cannot_be_found_is_an_error_not_an_ok)

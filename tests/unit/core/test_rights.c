@@ -4,7 +4,8 @@
 #include <criterion/criterion.h>
 
 static const struct slu_bytes filters[] = { { (const uint8_t *)"a/#", 3 }, { (const uint8_t *)"b/+/c", 5 } };
-static const struct slu_bytes everything[] = { { (const uint8_t *)"#", 1 }, { (const uint8_t *)"$SYS/#", 6 },
+static const struct slu_bytes everything[] = { { (const uint8_t *)"#", 1 },
+                                               { (const uint8_t *)"$SYS/#", 6 },
                                                { (const uint8_t *)"$DEAD/#", 7 } };
 
 Test(rights, publish_what_a_filter_matches)

@@ -14,67 +14,76 @@ struct row {
 
 #define L SLU_LIT
 
+#undef L
+#define L(s)                                \
+    {                                       \
+        (const uint8_t *)(s), sizeof(s) - 1 \
+    }
+
+static const struct row rows[] = {
+    { SLU_KIND_JSON, SLU_FORM_JSON, L("{ \"a\":1.50}"), "{ \"a\":1.50}",
+      L("\xa1\x61"
+        "a\xf9\x3e\x00"),
+      L("{ \"a\":1.50}") },
+    { SLU_KIND_TEXT, SLU_FORM_JSON, L("\"\\u0041\""), "\"\\u0041\"",
+      L("\x61"
+        "A"),
+      L("A") },
+    { SLU_KIND_TEXT, SLU_FORM_JSON, L("\"\\ud800\""), "\"\\ud800\"", L("\x63\xef\xbf\xbd"), L("\xef\xbf\xbd") },
+    { SLU_KIND_JSON, SLU_FORM_CBOR,
+      L("\xa1\x61"
+        "a\xf9\x3e\x00"),
+      "{\"a\":1.5}",
+      L("\xa1\x61"
+        "a\xf9\x3e\x00"),
+      L("{\"a\":1.5}") },
+    { SLU_KIND_TEXT, SLU_FORM_CBOR,
+      L("\x61"
+        "A"),
+      "\"A\"",
+      L("\x61"
+        "A"),
+      L("A") },
+    { SLU_KIND_TEXT, SLU_FORM_CBOR,
+      L("\x7f\x61"
+        "A\x61"
+        "B\xff"),
+      "\"AB\"",
+      L("\x7f\x61"
+        "A\x61"
+        "B\xff"),
+      L("AB") },
+    { SLU_KIND_BINARY, SLU_FORM_RAW, L("\x00\xff"), "64:\"AP8=\"", L("\x42\x00\xff"), L("\x00\xff") },
+    { SLU_KIND_BINARY, SLU_FORM_RAW, L(""), "64:\"\"", L("\x40"), L("") },
+    { SLU_KIND_BINARY, SLU_FORM_RAW, L("{}"), "64:\"e30=\"", L("\x42{}"), L("{}") },
+    { SLU_KIND_TEXT, SLU_FORM_RAW, L("a\"b"), "\"a\\\"b\"",
+      L("\x63"
+        "a\"b"),
+      L("a\"b") },
+    { SLU_KIND_TEXT, SLU_FORM_RAW, L("{}"), "\"{}\"", L("\x62{}"), L("{}") },
+    { SLU_KIND_TEXT, SLU_FORM_RAW, L("\xff"), "64:\"/w==\"", L("\x41\xff"), L("\xff") },
+    { SLU_KIND_JSON, SLU_FORM_RAW, L("21.5"), "21.5", L("\xf9\x4d\x60"), L("21.5") },
+    { SLU_KIND_JSON, SLU_FORM_RAW, L("{broken"), "\"{broken\"", L("\x67{broken"), L("{broken") },
+    { SLU_KIND_UNTYPED, SLU_FORM_RAW, L("21.5"), "\"21.5\"",
+      L("\x64"
+        "21.5"),
+      L("21.5") },
+    { SLU_KIND_UNTYPED, SLU_FORM_RAW, L("[1]"), "[1]", L("\x81\x01"), L("[1]") },
+    { SLU_KIND_UNTYPED, SLU_FORM_RAW, L("[1"), "\"[1\"", L("\x62[1"), L("[1") },
+    { SLU_KIND_UNTYPED, SLU_FORM_RAW, L("\xc3"), "64:\"ww==\"", L("\x41\xc3"), L("\xc3") },
+    { SLU_KIND_UNTYPED, SLU_FORM_RAW, L(""), "\"\"", L("\x60"), L("") },
+    /* what a damaged store might give back */
+    { SLU_KIND_JSON, SLU_FORM_JSON, L("{\"op\":"), "64:\"eyJvcCI6\"", L("\x46{\"op\":"), L("{\"op\":") },
+    { SLU_KIND_JSON, SLU_FORM_CBOR, L("\x82\x01"), "64:\"ggE=\"", L("\x42\x82\x01"), L("\x82\x01") },
+    /* not to be said in JSON: a map as a key in a map as a key */
+    { SLU_KIND_JSON, SLU_FORM_CBOR, L("\xa1\xa1\xa0\x01\x02"), "\"oaGgAQI=\"", L("\xa1\xa1\xa0\x01\x02"),
+      L("\xa1\xa1\xa0\x01\x02") },
+};
+#undef L
+#define L SLU_LIT
+
 Test(payload, reaches_every_reader_in_its_own_form)
 {
-    const struct row rows[] = {
-        { SLU_KIND_JSON, SLU_FORM_JSON, L("{ \"a\":1.50}"), "{ \"a\":1.50}",
-          L("\xa1\x61"
-            "a\xf9\x3e\x00"),
-          L("{ \"a\":1.50}") },
-        { SLU_KIND_TEXT, SLU_FORM_JSON, L("\"\\u0041\""), "\"\\u0041\"",
-          L("\x61"
-            "A"),
-          L("A") },
-        { SLU_KIND_TEXT, SLU_FORM_JSON, L("\"\\ud800\""), "\"\\ud800\"", L("\x63\xef\xbf\xbd"), L("\xef\xbf\xbd") },
-        { SLU_KIND_JSON, SLU_FORM_CBOR,
-          L("\xa1\x61"
-            "a\xf9\x3e\x00"),
-          "{\"a\":1.5}",
-          L("\xa1\x61"
-            "a\xf9\x3e\x00"),
-          L("{\"a\":1.5}") },
-        { SLU_KIND_TEXT, SLU_FORM_CBOR,
-          L("\x61"
-            "A"),
-          "\"A\"",
-          L("\x61"
-            "A"),
-          L("A") },
-        { SLU_KIND_TEXT, SLU_FORM_CBOR,
-          L("\x7f\x61"
-            "A\x61"
-            "B\xff"),
-          "\"AB\"",
-          L("\x7f\x61"
-            "A\x61"
-            "B\xff"),
-          L("AB") },
-        { SLU_KIND_BINARY, SLU_FORM_RAW, L("\x00\xff"), "64:\"AP8=\"", L("\x42\x00\xff"), L("\x00\xff") },
-        { SLU_KIND_BINARY, SLU_FORM_RAW, L(""), "64:\"\"", L("\x40"), L("") },
-        { SLU_KIND_BINARY, SLU_FORM_RAW, L("{}"), "64:\"e30=\"", L("\x42{}"), L("{}") },
-        { SLU_KIND_TEXT, SLU_FORM_RAW, L("a\"b"), "\"a\\\"b\"",
-          L("\x63"
-            "a\"b"),
-          L("a\"b") },
-        { SLU_KIND_TEXT, SLU_FORM_RAW, L("{}"), "\"{}\"", L("\x62{}"), L("{}") },
-        { SLU_KIND_TEXT, SLU_FORM_RAW, L("\xff"), "64:\"/w==\"", L("\x41\xff"), L("\xff") },
-        { SLU_KIND_JSON, SLU_FORM_RAW, L("21.5"), "21.5", L("\xf9\x4d\x60"), L("21.5") },
-        { SLU_KIND_JSON, SLU_FORM_RAW, L("{broken"), "\"{broken\"", L("\x67{broken"), L("{broken") },
-        { SLU_KIND_UNTYPED, SLU_FORM_RAW, L("21.5"), "\"21.5\"",
-          L("\x64"
-            "21.5"),
-          L("21.5") },
-        { SLU_KIND_UNTYPED, SLU_FORM_RAW, L("[1]"), "[1]", L("\x81\x01"), L("[1]") },
-        { SLU_KIND_UNTYPED, SLU_FORM_RAW, L("[1"), "\"[1\"", L("\x62[1"), L("[1") },
-        { SLU_KIND_UNTYPED, SLU_FORM_RAW, L("\xc3"), "64:\"ww==\"", L("\x41\xc3"), L("\xc3") },
-        { SLU_KIND_UNTYPED, SLU_FORM_RAW, L(""), "\"\"", L("\x60"), L("") },
-        /* what a damaged store might give back */
-        { SLU_KIND_JSON, SLU_FORM_JSON, L("{\"op\":"), "64:\"eyJvcCI6\"", L("\x46{\"op\":"), L("{\"op\":") },
-        { SLU_KIND_JSON, SLU_FORM_CBOR, L("\x82\x01"), "64:\"ggE=\"", L("\x42\x82\x01"), L("\x82\x01") },
-        /* not to be said in JSON: a map as a key in a map as a key */
-        { SLU_KIND_JSON, SLU_FORM_CBOR, L("\xa1\xa1\xa0\x01\x02"), "\"oaGgAQI=\"", L("\xa1\xa1\xa0\x01\x02"),
-          L("\xa1\xa1\xa0\x01\x02") },
-    };
     struct slu_account account = { .budget = 1 << 20 };
     struct slu_buf out;
 
