@@ -1,0 +1,169 @@
+"""Small print of the protocol sheet, each sentence by an experiment: bounds, sizes, addresses, pages of history."""
+import time
+from json import dumps
+
+import cbor2
+
+from support.broker import SLOW
+from support.check import eq, has, is_error, lacks, ok
+from support.runner import case
+from support.sluice_client import to_cbor
+from support.websocket import Refused
+from support.wire import BINARY, Late
+
+MIB = 1 << 20
+
+
+def settle(client, frame):
+    client.send("ack", **{name: frame[name] for name in ("sub", "topic", "offset", "epoch")})
+
+
+@case(timeout=60, checked=False)
+def a_member_that_does_not_read_is_bounded_and_loses_nothing(t):
+    broker = t.broker(workers=2)
+    writer = t.client(broker, timeout=30)
+    stuck = t.client(broker, rcvbuf=4096, timeout=30)
+    stuck.sub("jobs/1", group="g", ack=True, ack_wait_ms=20, sub=1)
+    for n in range(64):
+        writer.pub("jobs/1", [n, "x" * 100000])
+    before = broker.rss()
+    time.sleep(3)
+    ok(broker.rss() - before < 8 * MIB, "memory grows with each redelivery", broker.rss() - before)
+    helper = t.client(broker, timeout=30)
+    helper.sub("jobs/1", group="g", ack=True, ack_wait_ms=5000, sub=1)
+    stuck.abort()
+    seen = set()
+    while len(seen) < 64:
+        frame = helper.next("msg")
+        seen.add(frame["data"][0])
+        settle(helper, frame)
+
+
+@case(timeout=60)
+def a_member_that_reads_again_gets_the_rest(t):
+    broker = t.broker(workers=2)
+    writer = t.client(broker, timeout=30)
+    member = t.client(broker, rcvbuf=4096, timeout=30)
+    member.sub("jobs/1", group="g", ack=True, ack_wait_ms=400, credit=200, sub=1)
+    for n in range(60):
+        writer.pub("jobs/1", [n, "x" * 60000])
+    time.sleep(1.5)
+    seen, deadline = set(), time.monotonic() + 20 * SLOW
+    while len(seen) < 60 and time.monotonic() < deadline:
+        try:
+            frame = member.read(2)
+        except Late:
+            continue
+        if frame["op"] == "msg":
+            seen.add(frame["data"][0])
+            settle(member, frame)
+    eq(len(seen), 60, "jobs that came")
+
+
+@case
+def history_backwards_stays_within_its_from(t):
+    broker = t.broker(workers=2)
+    client = t.client(broker)
+    stamps = []
+    for n in range(10):
+        client.pub("h", n)
+        time.sleep(0.005)
+    stamps = [item["ts"] for item in client.ok("history", topic="h")["items"]]
+
+    def back(**fields):
+        return client.ok("history", topic="h", reverse=True, **fields)
+
+    eq([i["data"] for i in back()["items"]], list(range(9, -1, -1)), "all")
+    eq([i["data"] for i in back(**{"from": "latest"})["items"]], [9], "latest")
+    last = back(**{"from": {"last": 3}})
+    eq([i["data"] for i in last["items"]], [9, 8, 7], "the last three")
+    lacks(last, "next")
+    eq([i["data"] for i in back(limit=50, **{"from": {"last": 3}})["items"]], [9, 8, 7], "no more than the last three")
+    page = back(limit=2, **{"from": {"last": 3}})
+    eq([i["data"] for i in page["items"]], [9, 8], "a page of them")
+    has(page, next=lambda p: p["offset"] == 9)
+    eq([i["data"] for i in back(**{"from": {"since": stamps[6]}})["items"]], [9, 8, 7, 6], "since")
+
+
+@case
+def a_plus_in_the_address_is_a_wildcard(t):
+    broker = t.broker()
+    writer = t.client(broker)
+    for filter, topic in (("a/+", "a/x"), ("a/%2B", "a/x"), ("%2B/x", "a/x"), ("a/+/c", "a/b/c"), ("a%20b", "a b"),
+                          ("a%2541", "a%41"), ("a=b", "a=b")):
+        reader = t.client(broker, path=f"/ws?sub={filter}", hello=False)
+        reader.next("hello")
+        reader.barrier()
+        writer.pub(topic, 1)
+        has(reader.next("msg"), filter, topic=topic)
+
+
+@case
+def every_subscription_of_a_long_address_is_made(t):
+    broker = t.broker()
+    reader = t.client(broker, path="/ws?" + "&".join(f"sub={n}" + "y" * 100 for n in range(50)), hello=False)
+    reader.barrier()
+    for number in range(1, 51):
+        reader.ok("unsub", sub=number)
+
+
+@case
+def an_address_that_is_too_long_is_refused(t):
+    broker = t.broker(settings={"limits.header-bytes": "64KiB"})
+    try:
+        t.ws(broker, path="/ws?sub=" + "y" * 20000)
+    except Refused as refused:
+        eq(refused.reply.status, 414, "status")
+        ok(len(refused.reply.body) > 10, "a reason", refused.reply.body)
+    else:
+        ok(False, "the connection came in without its subscription")
+
+
+@case
+def text_of_exactly_the_limit_passes_in_both_encodings(t):
+    broker = t.broker()
+    for kind in ("json", "cbor"):
+        client = t.client(broker, kind=kind)
+        client.sub("size")
+        for text in ("x" * MIB, "é" * (MIB // 2), "€" * (MIB // 3)):
+            frame = {"op": "pub", "id": 1, "topic": "size", "data": text}
+            client.send_raw(to_cbor(frame) if kind == "cbor" else dumps(frame, ensure_ascii=False))
+            has(client.answer(1), op="ok")
+            eq(client.next("msg")["data"] == text, True, f"{kind}: the text as it was")
+        is_error(client.call("pub", topic="size", data="x" * (MIB + 1)), "too_large", 413)
+    # escapes count as what they stand for: two bytes each here
+    json = t.client(broker)
+    json.send_raw('{"op":"pub","id":1,"topic":"size","data":"%s%s"}' % ("\\u00e9" * 200000, "x" * (MIB - 400000)))
+    has(json.answer(1), op="ok")
+    json.send_raw('{"op":"pub","id":2,"topic":"size","data":"%s%s"}' % ("\\u00e9" * 200000, "x" * (MIB - 399999)))
+    is_error(json.answer(2), "too_large", 413)
+    # and text in chunks as what they hold
+    cbor = t.client(broker, kind="cbor")
+    for number, tail in ((1, b"\x61y"), (2, b"\x62yy")):
+        text = b"\x7f\x7a" + (MIB - 1).to_bytes(4, "big") + b"x" * (MIB - 1) + tail + b"\xff"
+        cbor.ws.send_frame(BINARY, b"\xa4\x00" + cbor2.dumps("pub") + b"\x01" + cbor2.dumps(number) + b"\x02" +
+                           cbor2.dumps("size") + b"\x03" + text)
+        if number == 1:
+            has(cbor.answer(1), op="ok")
+        else:
+            is_error(cbor.answer(2), "too_large", 413)
+
+
+@case
+def an_answer_may_be_as_large_as_a_message(t):
+    broker = t.broker(workers=2)
+    asks, serves = t.client(broker), t.client(broker)
+    serves.sub("serve")
+    asks.send("req", id=1, topic="serve", data=0)
+    serves.ok("pub", topic=serves.next("msg")["reply"], data="x" * MIB)
+    eq(len(asks.answer(1)["data"]), MIB, "the answer")
+
+
+@case
+def a_cbor_member_under_its_number_and_its_name_is_a_bad_frame(t):
+    broker = t.broker()
+    client = t.client(broker, kind="cbor")
+    for twice in ({0: "ping", "op": "ping", 1: 1}, {0: "ping", 1: 1, "id": 1}, {0: "pub", 1: 1, 2: "a", "topic": "a", 3: 1},
+                  {0: "pub", 1: 1, 2: "a", 3: 1, "data": 1}):
+        client.ws.send_frame(BINARY, cbor2.dumps(twice))
+        is_error(client.answer(1), "bad_frame", 400, str(twice))

@@ -1,0 +1,1 @@
+"""What the tests share: the runner, the broker under test, a WebSocket client that can do everything a peer may do."""
