@@ -293,6 +293,7 @@ static bool apply(struct slu_server *s, struct slu_config *cfg, struct slu_buf *
     struct slu_settings settings = broker_settings(s, cfg);
     slu_broker_set_settings(s->broker, &settings);
     slu_broker_set_rules(s->broker, rules);
+    slu_broker_review_rights(s->broker);
     slu_log_set_level(cfg->log_level);
     return true;
 }

@@ -56,7 +56,7 @@ struct slu_append {
     /* results */
     struct slu_pos pos; /* of this message, or of the first one with the same dedup key */
     bool duplicate;     /* by msg->dedup, within the window: not stored, not fed */
-    uint32_t matched;   /* of the first one, when duplicate */
+    uint32_t matched;   /* of the first one, when duplicate; SLU_MATCHED_OPEN: it is still under way, ask again */
 };
 
 enum slu_from {

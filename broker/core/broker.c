@@ -3,6 +3,7 @@
 
 #include "broker/base/log.h"
 #include "broker/base/rng.h"
+#include "broker/core/life.h"
 #include "broker/core/publish.h"
 
 #include <stdlib.h>
@@ -137,6 +138,29 @@ void slu_broker_set_settings(struct slu_broker *b, const struct slu_settings *se
 const struct slu_settings *slu_broker_settings(const struct slu_broker *b)
 {
     return atomic_load_explicit(&((struct slu_broker *)b)->settings, memory_order_acquire);
+}
+
+struct review {
+    struct slu_mail mail;
+};
+
+static void review_run(struct slu_mail *mail, void *owner)
+{
+    free(slu_container_of(mail, struct review, mail));
+    slu_session_review_all(owner);
+}
+
+void slu_broker_review_rights(struct slu_broker *b)
+{
+    for (unsigned i = 0; i < b->n_workers; i++) {
+        struct review *r = malloc(sizeof(*r));
+        if (!r) {
+            slu_log(SLU_LOG_ERROR, "core", "rights_not_reviewed", "worker=%u reason=memory", i);
+            continue;
+        }
+        r->mail.run = review_run;
+        slu_worker_post(b->workers[i], &r->mail);
+    }
 }
 
 struct slu_account *slu_broker_account(struct slu_broker *b)

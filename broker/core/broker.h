@@ -64,6 +64,10 @@ void slu_broker_set_rules(struct slu_broker *b, struct slu_rules *rules);
 /* Swaps what a reload may change (limits, timeouts). Copies. */
 void slu_broker_set_settings(struct slu_broker *b, const struct slu_settings *settings);
 
+/* The auth hook decides differently now (reload): asks it again for every anonymous session. Who is no longer let in is
+ * closed with 4401; subscriptions that are no longer covered get `end`. Main thread. */
+void slu_broker_review_rights(struct slu_broker *b);
+
 const struct slu_settings *slu_broker_settings(const struct slu_broker *b);
 struct slu_account *slu_broker_account(struct slu_broker *b);
 struct slu_store *slu_broker_store(struct slu_broker *b);

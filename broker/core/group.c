@@ -151,7 +151,7 @@ static void bury(struct slu_group *g, struct slu_msg *m, unsigned tries)
     if (dead)
         slu_publish_internal(g->worker, dead);
     else
-        slu_log(SLU_LOG_WARN, "core", "dead-letter-lost", "offset=%llu", (unsigned long long)m->pos.offset);
+        slu_group_gap(g, m->topic, 1, SLU_GAP_SHED); /* $DEAD/<topic> would be too long, or no memory */
     slu_buf_fini(&topic);
     slu_buf_fini(&headers);
 }

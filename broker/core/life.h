@@ -24,3 +24,5 @@ void slu_life_reap(struct slu_session *s);
 /* In session.c: the login that silence stands for, and the very end. */
 bool slu_session_login_at_deadline(struct slu_session *s);
 void slu_session_destroy(struct slu_session *s);
+/* In session.c: rights as the auth hook gives them now, for every anonymous session of the worker. */
+void slu_session_review_all(struct slu_worker *w);

@@ -52,7 +52,7 @@ struct slu_msg *slu_msg_new(struct slu_account *a, const struct slu_msg_spec *sp
         .size = size,
     };
     atomic_init(&m->refs, 1);
-    atomic_init(&m->matched, 0);
+    atomic_init(&m->matched, SLU_MATCHED_OPEN);
     uint8_t *at = m->bytes;
     m->topic = keep(&at, spec->topic);
     m->payload = keep(&at, spec->payload);

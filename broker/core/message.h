@@ -18,6 +18,8 @@ struct slu_pos {
     uint64_t epoch, offset;
 };
 
+#define SLU_MATCHED_OPEN UINT32_MAX
+
 enum { SLU_HEADERS_MAX = 64, SLU_HEADERS_BYTES = 16384 };
 
 struct slu_msg {
@@ -27,7 +29,7 @@ struct slu_msg {
     bool retain;  /* keep as the topic's retained value; with clear: remove it */
     bool clear;
     uint16_t home;                   /* which home's sequence `seq` counts in */
-    _Atomic uint32_t matched;        /* readers that wanted it; settled when the fan-out is done */
+    _Atomic uint32_t matched;        /* readers that wanted it; SLU_MATCHED_OPEN until the fan-out is done */
     struct slu_bytes topic, payload; /* payload.len 0 is an empty payload in raw form; JSON and CBOR are never empty */
     struct slu_bytes key, reply, dedup;
     struct slu_bytes headers;    /* slu_headers_next walks it */

@@ -110,6 +110,14 @@ static struct entry *entry_new(const struct slu_pending *p, const struct slu_msg
     return e;
 }
 
+/* A replay reads home by home, and a key may have values at several: one home's sequence decides, else the time. */
+static bool is_newer(const struct slu_msg *m, const struct slu_msg *held)
+{
+    if (m->seq && held->seq && m->home == held->home)
+        return m->seq > held->seq;
+    return m->ts_ms >= held->ts_ms;
+}
+
 static enum slu_pending_put put_known(struct slu_pending *p, struct entry *e, struct slu_msg *m)
 {
     if (!e->msg) {
@@ -117,6 +125,8 @@ static enum slu_pending_put put_known(struct slu_pending *p, struct entry *e, st
         set_msg(p, e, m);
         return SLU_PUT_NEW;
     }
+    if (!is_newer(m, e->msg))
+        return SLU_PUT_REPLACED;
     p->bytes += m->size - e->msg->size;
     slu_msg_unref(e->msg);
     e->msg = slu_msg_ref(m);

@@ -121,8 +121,29 @@ static void answer(struct slu_publish_op *op)
     slu_out_event(s, &ev);
 }
 
+static void ask_again(struct slu_mail *mail, void *owner)
+{
+    struct slu_publish_op *op = slu_container_of(mail, struct slu_publish_op, home_mail);
+    struct slu_worker *w = owner;
+    atomic_store(&op->pending, 1);
+    op->append.duplicate = false;
+    slu_store_append(w->broker->store, &op->append);
+}
+
+/* A repeat waits for the first: until that one's readers are counted it asks again, as the turns go. */
+static bool waits_for_first(struct slu_publish_op *op)
+{
+    if (op->append.req.err || !op->append.duplicate || op->append.matched != SLU_MATCHED_OPEN || !op->session)
+        return false;
+    op->home_mail.run = ask_again;
+    slu_worker_defer(op->origin, &op->home_mail);
+    return true;
+}
+
 static void complete(struct slu_publish_op *op)
 {
+    if (waits_for_first(op))
+        return;
     atomic_store(&op->msg->matched, atomic_load(&op->matched));
     if (op->done)
         op->done(op->arg, atomic_load(&op->matched));

@@ -120,7 +120,8 @@ static void send_hello(struct slu_session *s, const struct slu_reqid *id)
 }
 
 /* The one way in: asks the broker's auth hook, sends hello or ends the session with `refused`. */
-static bool login(struct slu_session *s, const struct slu_reqid *id, struct slu_bytes token, enum slu_close refused)
+static bool login(struct slu_session *s, const struct slu_reqid *id, const struct slu_reqid *asked,
+                  struct slu_bytes token, enum slu_close refused)
 {
     struct slu_worker *w = s->worker;
     const char *why = NULL;
@@ -129,8 +130,8 @@ static bool login(struct slu_session *s, const struct slu_reqid *id, struct slu_
     enum slu_err rc = w->broker->auth.login(w->broker->auth.arg, &cred, &s->identity, &why);
     if (rc) {
         slu_count(w->broker, SLU_COUNT_logins_failed, 1);
-        if (id && id->type != SLU_ID_NONE)
-            slu_session_error(s, id, rc, why, NULL);
+        if (asked && asked->type != SLU_ID_NONE)
+            slu_session_error(s, asked, rc, why, NULL);
         else
             slu_count_error(w->broker, rc);
         slu_life_end(s, refused, why ? why : slu_err_info(rc)->message, SLU_END_AFTER_QUEUE, 0);
@@ -156,19 +157,19 @@ void slu_session_login(struct slu_session *s, const struct slu_reqid *id, struct
         slu_life_end(s, SLU_CLOSE_OVERLOADED, NULL, SLU_END_AFTER_QUEUE, 0);
         return;
     }
-    login(s, id, token.len ? token : s->bearer, SLU_CLOSE_TOKEN);
+    login(s, id, id, token.len ? token : s->bearer, SLU_CLOSE_TOKEN);
 }
 
-bool slu_session_login_implicit(struct slu_session *s)
+bool slu_session_login_implicit(struct slu_session *s, const struct slu_reqid *asked)
 {
     if (s->state != SLU_SESSION_LOGIN)
         return s->state == SLU_SESSION_OPEN;
-    return login(s, NULL, s->bearer, SLU_CLOSE_TOKEN);
+    return login(s, NULL, asked, s->bearer, SLU_CLOSE_TOKEN);
 }
 
 bool slu_session_login_at_deadline(struct slu_session *s)
 {
-    return login(s, NULL, s->bearer, s->bearer.len ? SLU_CLOSE_TOKEN : SLU_CLOSE_LOGIN_TIMEOUT);
+    return login(s, NULL, NULL, s->bearer, s->bearer.len ? SLU_CLOSE_TOKEN : SLU_CLOSE_LOGIN_TIMEOUT);
 }
 
 void slu_session_renew(struct slu_session *s, const struct slu_reqid *id, struct slu_bytes token)
@@ -195,6 +196,31 @@ void slu_session_renew(struct slu_session *s, const struct slu_reqid *id, struct
         if (fresh.expires_ms > s->worker->wall_ms)
             ev.ok.expires_s = (fresh.expires_ms - s->worker->wall_ms) / 1000;
         slu_out_event(s, &ev);
+    }
+}
+
+static void review(struct slu_session *s)
+{
+    const char *why = NULL;
+    struct slu_peer peer = { .address = "", .bearer = s->bearer };
+    struct slu_credentials cred = { .token = s->bearer, .name = s->name, .peer = &peer };
+    struct slu_identity fresh = { 0 };
+    enum slu_err rc = s->worker->broker->auth.login(s->worker->broker->auth.arg, &cred, &fresh, &why);
+    if (rc) {
+        slu_count_error(s->worker->broker, rc);
+        slu_life_end(s, SLU_CLOSE_TOKEN, why ? why : slu_err_info(rc)->message, SLU_END_DROP_QUEUE, 0);
+        return;
+    }
+    s->identity = fresh;
+    slu_sub_end_forbidden(s);
+}
+
+void slu_session_review_all(struct slu_worker *w)
+{
+    slu_list_each (it, &w->sessions) {
+        struct slu_session *s = slu_container_of(it, struct slu_session, all);
+        if (s->state == SLU_SESSION_OPEN && s->adapter->needs_login && !s->identity.user.len)
+            review(s);
     }
 }
 

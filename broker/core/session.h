@@ -13,8 +13,9 @@ struct slu_session;
 /* login: by a connect frame (token, name). Once. OK: HELLO; refused: BYE and close. */
 void slu_session_login(struct slu_session *s, const struct slu_reqid *id, struct slu_bytes token,
                        struct slu_bytes name);
-/* By what the handshake carried, or anonymous: what a first frame other than connect means. True when now open. */
-bool slu_session_login_implicit(struct slu_session *s);
+/* By what the handshake carried, or anonymous: what a first frame other than connect means. True when now open;
+ * refused: err for the frame's id (asked, may be NULL), then as login. */
+bool slu_session_login_implicit(struct slu_session *s, const struct slu_reqid *asked);
 bool slu_session_is_open(const struct slu_session *s); /* logged in and not closing */
 void slu_session_renew(struct slu_session *s, const struct slu_reqid *id, struct slu_bytes token); /* auth */
 

@@ -224,7 +224,7 @@ static void refuse(struct conn *c, const struct slu_frame *f, enum slu_err rc)
     bool is_open = slu_session_is_open(c->session);
 
     if (!f->broken && !is_open)
-        is_open = slu_session_login_implicit(c->session);
+        is_open = slu_session_login_implicit(c->session, &f->id);
     if (is_open)
         slu_session_error(c->session, &f->id, rc, f->why[0] ? f->why : NULL, NULL);
     if (f->broken)
@@ -240,7 +240,7 @@ static void handle(struct conn *c, struct slu_bytes in)
     rc = slu_frame_decode(c->wire, in, &f);
     if (rc != SLU_OK)
         refuse(c, &f, rc);
-    else if (f.op == SLU_OP_CONNECT || slu_session_is_open(c->session) || slu_session_login_implicit(c->session))
+    else if (f.op == SLU_OP_CONNECT || slu_session_is_open(c->session) || slu_session_login_implicit(c->session, &f.id))
         dispatch(c, &f);
     slu_frame_fini(&f);
 }
@@ -268,7 +268,7 @@ static void subscribe_from_query(struct conn *c, struct slu_bytes query)
         struct slu_subscribe q = { .from = SLU_FROM_NEW };
         if (!slu_bytes_eq(name, SLU_LIT("sub")))
             continue;
-        if (!slu_session_is_open(c->session) && !slu_session_login_implicit(c->session))
+        if (!slu_session_is_open(c->session) && !slu_session_login_implicit(c->session, NULL))
             break;
         slu_buf_clear(&filter);
         if (slu_query_decode(encoded, &filter) && slu_utf8_valid(slu_buf_bytes(&filter))) {

@@ -36,7 +36,8 @@ static size_t size_of(const struct mem_first *f)
 
 static void settle(struct mem_home *h, struct mem_first *f)
 {
-    f->matched = atomic_load_explicit(&f->msg->matched, memory_order_relaxed);
+    uint32_t matched = atomic_load_explicit(&f->msg->matched, memory_order_relaxed);
+    f->matched = matched == SLU_MATCHED_OPEN ? 0 : matched;
     mem_release(h, &f->msg);
     h->dedup.settled = &f->link;
 }

@@ -167,3 +167,63 @@ def a_cbor_member_under_its_number_and_its_name_is_a_bad_frame(t):
                   {0: "pub", 1: 1, 2: "a", 3: 1, "data": 1}):
         client.ws.send_frame(BINARY, cbor2.dumps(twice))
         is_error(client.answer(1), "bad_frame", 400, str(twice))
+
+
+def rights(*filters):
+    return {"anonymous": {"publish": list(filters), "subscribe": list(filters)}}
+
+
+@case
+def rights_taken_away_end_what_lives_on_them(t):
+    broker = t.broker(dev=False, workers=2, config=rights("a/#", "b/#"))
+    reader, kept = t.client(broker), t.client(broker)
+    reader.sub("a/1", sub=1)
+    reader.sub("b/1", sub=2)
+    kept.sub("b/1", sub=1)
+    broker.write_config(rights("b/#"))
+    broker.reload()
+    has(reader.next("end", timeout=10 * SLOW), sub=1, code="topic_forbidden")
+    is_error(reader.call("pub", topic="a/1", data=1), "topic_forbidden", 403)
+    is_error(reader.call("sub", topic="a/1"), "topic_forbidden", 403)
+    reader.pub("b/1", 2)
+    has(reader.next("msg"), topic="b/1", data=2)
+    has(kept.next("msg"), topic="b/1", data=2)
+    broker.write_config({})
+    broker.reload()
+    has(reader.bye(timeout=10 * SLOW), close=4401)
+
+
+@case
+def a_first_frame_that_is_refused_gets_its_answer(t):
+    broker = t.broker(dev=False)
+    client = t.client(broker, hello=False)
+    client.send("ping", id=5)
+    has(is_error(client.read(), "auth_required", 401), id=5)
+    has(client.bye(), close=4401)
+
+
+@case
+def the_newest_of_a_key_is_the_newest_wherever_its_topic_lives(t):
+    broker = t.broker(workers=2)
+    writer = t.client(broker)
+    for n in range(12):
+        writer.pub(f"homes/{n}", n, key="k")
+        time.sleep(0.003)
+    for start in ("latest", "first"):
+        reader = t.client(broker)
+        reader.sub("homes/+", sub=1, conflate={"by": "key", "hz": 20}, **{"from": start})
+        eq(reader.next("msg")["data"], 11, f"from {start}")
+
+
+@case(timeout=60)
+def a_repeat_waits_for_the_answer_of_the_first(t):
+    broker = t.broker(workers=2)
+    readers = [t.client(broker) for _ in range(20)]
+    for reader in readers:
+        reader.sub("once/#")
+    writers = [t.client(broker) for _ in range(6)]
+    for turn in range(20):
+        for writer in writers:
+            writer.send("pub", topic=f"once/{turn}", data=turn, id="p", dedup="same")
+        answers = [writer.answer("p") for writer in writers]
+        eq({(a["offset"], a["epoch"], a["matched"]) for a in answers}, {(1, answers[0]["epoch"], 20)}, f"answers {turn}")

@@ -479,7 +479,7 @@ static struct peer *open_with(struct bench *b, unsigned worker, const char *user
     if (slu_session_open(b->workers[worker], a, &link_ops, l, &who, &p->session) != SLU_OK)
         p->session = NULL;
     if (p->session && user)
-        slu_session_login_implicit(p->session);
+        slu_session_login_implicit(p->session, NULL);
     turn_end(b, worker);
     return p;
 }

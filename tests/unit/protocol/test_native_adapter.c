@@ -46,8 +46,9 @@ void slu_session_login(struct slu_session *s, const struct slu_reqid *id, struct
     s->open = true;
 }
 
-bool slu_session_login_implicit(struct slu_session *s)
+bool slu_session_login_implicit(struct slu_session *s, const struct slu_reqid *asked)
 {
+    (void)asked;
     note(s, "implicit;");
     s->open = !s->refuse;
     return s->open;
