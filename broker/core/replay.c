@@ -24,6 +24,7 @@ enum {
 
 struct home_place {
     uint64_t after;   /* read on behind this */
+    uint64_t out;     /* all up to this has been delivered: for cursors */
     uint64_t skipped; /* newest that came live and was left to the log */
     uint64_t max;     /* tail: nothing newer */
     uint64_t epoch;
@@ -349,6 +350,7 @@ static void located(struct slu_replay *r)
         struct home_place *p = &r->homes[h];
         if (tail)
             p->after = p->max;
+        p->out = p->after;
         p->live = r->from == SLU_FROM_NEW && p->skipped <= p->after;
     }
     announce_start(r);
@@ -486,7 +488,7 @@ static void leave_home(struct slu_replay *r, const struct slu_msg *m)
 {
     struct home_place *p = &r->homes[m->home];
     p->live = false;
-    p->after = m->seq - 1;
+    p->after = p->out = m->seq - 1;
     p->skipped = m->seq;
 }
 
@@ -502,8 +504,8 @@ bool slu_replay_pause(struct slu_sub *sub, struct slu_msg *m)
     if (!r)
         return false;
     for (unsigned h = r->first; h < r->end; h++)
-        r->homes[h].after = w->seen[h];
-    r->homes[m->home].after = m->seq - 1;
+        r->homes[h].after = r->homes[h].out = w->seen[h];
+    r->homes[m->home].after = r->homes[m->home].out = m->seq - 1;
     r->homes[m->home].skipped = m->seq;
     r->last_offset = m->pos.offset - 1;
     r->has_last = !sub->wild;
@@ -514,6 +516,19 @@ bool slu_replay_pause(struct slu_sub *sub, struct slu_msg *m)
     slu_sub_block(sub);
     slu_count(w->broker, SLU_COUNT_readers_paused, 1);
     return true;
+}
+
+bool slu_replay_cursor(const struct slu_replay *r, struct slu_buf *out)
+{
+    if (r->phase != REPLAY_SCAN)
+        return false;
+    for (unsigned h = 0; h < r->w->homes; h++) {
+        uint64_t seq = r->homes[h].live ? r->w->seen[h] : r->homes[h].out;
+        struct slu_cursor_place p = { r->w->home_epochs[h], seq };
+        slu_buf_add_str(out, h ? "-" : "");
+        slu_cursor_write(out, &p, 1);
+    }
+    return !out->failed;
 }
 
 /* --- pages ------------------------------------------------------------------------------------------------------- */
@@ -636,6 +651,9 @@ static bool deliver_page(struct slu_replay *r)
             else if (r->phase == REPLAY_SCAN && is_loss(r, true))
                 slu_deliver_gap(sub, m->topic, 1, SLU_GAP_EXPIRED);
         }
+        if (r->phase == REPLAY_SCAN)
+            r->homes[r->home].out = m->seq;
+        sub->cur_due |= sub->wild;
         slu_msg_unref(m);
     }
     page_free(r);
@@ -646,8 +664,11 @@ static bool deliver_page(struct slu_replay *r)
  * log. Not before the page is out, or live messages would overtake it. */
 static void join_home(struct slu_replay *r)
 {
+    if (r->home == r->end)
+        return;
     struct home_place *p = &r->homes[r->home];
-    if (r->home < r->end && r->page_at_head && p->skipped <= p->after) {
+    p->out = p->after;
+    if (r->page_at_head && p->skipped <= p->after) {
         note_head(r, r->home, p->after);
         p->live = true;
     }

@@ -27,5 +27,7 @@ bool slu_replay_holds(struct slu_replay *r, const struct slu_msg *m);
 /* m has no place in a log and comes before the replay's newest values are out: kept until they are, or left out because
  * it comes before the ok. False: deliver it now. r may be NULL. */
 bool slu_replay_keeps(struct slu_replay *r, struct slu_msg *m);
+/* A cursor behind what this reader has been given so far; false while there is none (before its scan). */
+bool slu_replay_cursor(const struct slu_replay *r, struct slu_buf *out);
 /* The subscription ends; a request under way lets go of it when it comes back. */
 void slu_replay_forget(struct slu_replay *r);

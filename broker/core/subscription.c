@@ -412,28 +412,41 @@ void slu_session_flow(struct slu_session *s, const struct slu_reqid *id, uint64_
 
 /* --- cursors ----------------------------------------------------------------------------------------------------- */
 
+static void send_cursor(struct slu_sub *sub, const struct slu_buf *text)
+{
+    struct slu_event ev = { .type = SLU_EV_CUR };
+    ev.cur.sub = sub->number;
+    ev.cur.cur = slu_buf_bytes(text);
+    sub->cur_due = false;
+    if (!text->failed)
+        slu_out_event(sub->session, &ev);
+}
+
+/* Readers that are live share one text; one that is behind has a place of its own. */
 void slu_sub_send_cursors(struct slu_worker *w)
 {
-    struct slu_buf text;
-    slu_buf_init(&text, 0);
+    struct slu_buf live, own;
+    slu_buf_init(&live, 0);
+    slu_buf_init(&own, 0);
+    for (unsigned h = 0; h < w->homes; h++) {
+        struct slu_cursor_place p = { w->home_epochs[h], w->seen[h] };
+        slu_buf_add_str(&live, h ? "-" : "");
+        slu_cursor_write(&live, &p, 1);
+    }
     slu_list_each (it, &w->wild_subs) {
         struct slu_sub *sub = slu_container_of(it, struct slu_sub, wild_link);
         const struct slu_sub_more *more = sub->more;
-        bool live = sub->started && !(more && (more->replay || (more->has_pending_map && more->pending.n)));
-        if (!sub->cur_due || !live || !sub->session || sub->session->state != SLU_SESSION_OPEN)
+        bool holds = more && more->has_pending_map && more->pending.n;
+        if (!sub->cur_due || !sub->started || holds || !sub->session || sub->session->state != SLU_SESSION_OPEN)
             continue;
-        if (!text.len)
-            for (unsigned h = 0; h < w->homes; h++) {
-                struct slu_cursor_place p = { w->home_epochs[h], w->seen[h] };
-                slu_buf_add_str(&text, h ? "-" : "");
-                slu_cursor_write(&text, &p, 1);
-            }
-        struct slu_event ev = { .type = SLU_EV_CUR };
-        ev.cur.sub = sub->number;
-        ev.cur.cur = slu_buf_bytes(&text);
-        sub->cur_due = false;
-        if (!text.failed)
-            slu_out_event(sub->session, &ev);
+        if (!more || !more->replay) {
+            send_cursor(sub, &live);
+            continue;
+        }
+        slu_buf_clear(&own);
+        if (slu_replay_cursor(more->replay, &own))
+            send_cursor(sub, &own);
     }
-    slu_buf_fini(&text);
+    slu_buf_fini(&live);
+    slu_buf_fini(&own);
 }

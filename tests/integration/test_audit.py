@@ -227,3 +227,34 @@ def a_repeat_waits_for_the_answer_of_the_first(t):
             writer.send("pub", topic=f"once/{turn}", data=turn, id="p", dedup="same")
         answers = [writer.answer("p") for writer in writers]
         eq({(a["offset"], a["epoch"], a["matched"]) for a in answers}, {(1, answers[0]["epoch"], 20)}, f"answers {turn}")
+
+
+@case(timeout=60)
+def a_reader_that_is_always_behind_can_resume_where_it_is(t):
+    broker = t.broker(workers=2)
+    reader, writer = t.client(broker), t.client(broker)
+    reader.sub("behind/#", sub=1, credit=3)
+    for n in range(60):
+        writer.pub(f"behind/{n % 7}", n)
+    seen, cursor, stop = set(), None, time.monotonic() + 4 * SLOW
+    while time.monotonic() < stop and len(seen) < 30:
+        try:
+            frame = reader.read(0.2)
+        except Late:
+            reader.send("flow", sub=1, credit=3)
+            continue
+        if frame["op"] == "msg":
+            seen.add(frame["data"])
+        elif frame["op"] == "cur":
+            cursor = frame["cur"]
+    ok(cursor is not None, "no cur came", sorted(seen))
+    reader.abort()
+    again = t.client(broker)
+    has(again.sub("behind/#", sub=1, **{"from": {"cur": cursor}}), recovered=True)
+    writer.pub("behind/end", "end")
+    while True:
+        value = again.next("msg")["data"]
+        if value == "end":
+            break
+        seen.add(value)
+    eq(seen, set(range(60)), "messages of both connections together")
