@@ -155,9 +155,9 @@ static void write_out(struct slu_session *s)
             s->state = SLU_SESSION_CLOSED;
             return;
         }
-        w->delivered += slu_queue_pop(&s->queue, n);
-        slu_count(w->broker, SLU_COUNT_bytes_out, n);
-        slu_count(w->broker, SLU_COUNT_writes, 1);
+        slu_worker_count(w, SLU_COUNT_messages_delivered, slu_queue_pop(&s->queue, n));
+        slu_worker_count(w, SLU_COUNT_bytes_out, n);
+        slu_worker_count(w, SLU_COUNT_writes, 1);
         s->last_tx_ms = w->now_ms;
         if (!s->ops->writable(s->link)) {
             note_library(s, n);

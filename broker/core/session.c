@@ -238,8 +238,8 @@ void slu_session_input(struct slu_session *s, bool is_text, struct slu_bytes in)
 {
     if (s->state > SLU_SESSION_OPEN)
         return;
-    slu_count(s->worker->broker, SLU_COUNT_frames_in, 1);
-    slu_count(s->worker->broker, SLU_COUNT_bytes_in, in.len);
+    slu_worker_count(s->worker, SLU_COUNT_frames_in, 1);
+    slu_worker_count(s->worker, SLU_COUNT_bytes_in, in.len);
     s->last_rx_ms = s->worker->now_ms;
     s->adapter->on_message(s->conn, is_text, in);
 }

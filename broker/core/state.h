@@ -128,10 +128,11 @@ struct slu_worker {
     unsigned interest_waits;  /* changes of interest on their way to other workers */
     struct slu_list unplaced; /* interest for which there was no memory: these workers get everything */
     struct slu_timer tick;    /* each 100 ms while there is something to look after, at least each second */
-    uint64_t last_second_ms, delivered;
-    uint64_t short_since_ms; /* memory has been short since, and not plentiful meanwhile; 0 = it is not short */
-    bool in_turn;            /* mail was left over: no sleep */
-    bool has_slowed;         /* some session has read_off_memory */
+    uint64_t last_second_ms;
+    uint64_t counts[SLU_COUNTERS_N]; /* of this turn: what is counted for each frame or write; see slu_worker_count */
+    uint64_t short_since_ms;         /* memory has been short since, and not plentiful meanwhile; 0 = it is not short */
+    bool in_turn;                    /* mail was left over: no sleep */
+    bool has_slowed;                 /* some session has read_off_memory */
 };
 
 enum { SLU_GATHER_BYTES = 256 * 1024, SLU_LAG_BATCH_BYTES = 16 * 1024 };
@@ -139,6 +140,12 @@ enum { SLU_GATHER_BYTES = 256 * 1024, SLU_LAG_BATCH_BYTES = 16 * 1024 };
 static inline const struct slu_settings *slu_worker_settings(const struct slu_worker *w)
 {
     return slu_broker_settings(w->broker);
+}
+
+/* As slu_count, within a turn: the workers' threads do not fight over the counters' cache lines. */
+static inline void slu_worker_count(struct slu_worker *w, enum slu_counter c, uint64_t n)
+{
+    w->counts[c] += n;
 }
 /* Runs the mail later in this turn, on this worker. */
 void slu_worker_defer(struct slu_worker *w, struct slu_mail *m);

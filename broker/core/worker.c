@@ -148,6 +148,15 @@ void slu_worker_turn_begin(struct slu_worker *w, uint64_t now_ms, uint64_t wall_
     slu_wheel_advance(&w->wheel, now_ms);
 }
 
+static void publish_counts(struct slu_worker *w)
+{
+    for (unsigned c = 0; c < SLU_COUNTERS_N; c++) {
+        if (w->counts[c])
+            slu_count(w->broker, (enum slu_counter)c, w->counts[c]);
+        w->counts[c] = 0;
+    }
+}
+
 uint64_t slu_worker_turn_end(struct slu_worker *w)
 {
     reap(w); /* before the mails, so that those who left are not given work */
@@ -165,10 +174,7 @@ uint64_t slu_worker_turn_end(struct slu_worker *w)
     reap(w);
     for (unsigned i = 0; i < SLU_WIRES; i++)
         slu_run_recycle(&w->runs[i]);
-    if (w->delivered) {
-        slu_count(w->broker, SLU_COUNT_messages_delivered, w->delivered);
-        w->delivered = 0;
-    }
+    publish_counts(w);
     /* Mail may have come since turn_begin, and its wake may have been spent on this very turn. */
     if (w->in_turn || w->deferred || !slu_mailbox_is_empty(&w->mailbox))
         return 0;
