@@ -117,5 +117,6 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     if (!l)
         return 0;
     l->wsi = wsi; /* events come before lws_adopt… has returned */
+    l->loop->events++;
     return on_link_event(l, reason, in, len);
 }

@@ -12,8 +12,7 @@
 enum {
     HEAD_MAX = 2048,
     PIECE = 65536,
-    LONG_REPLIES = 256,     /* of one worker at a time */
-    REPLY_STALL_MS = 10000, /* without progress */
+    LONG_REPLIES = 256, /* of one worker at a time */
     DRAIN_BYTES = 16384,
     DRAIN_READS = 16,
 };
@@ -124,7 +123,7 @@ static bool write_head(struct slu_link *l, unsigned status, const char *type, co
                      "HTTP/1.1 %u %s\r\n%s%s%sX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n", status,
                      phrase_of(status), kind, length, headers);
     slu_link_set_state(l, SLU_LINK_REPLY);
-    slu_link_deadline(l, REPLY_STALL_MS);
+    slu_link_deadline(l, SLU_HTTP_STALL_MS);
     slu_loop_watch(l->loop);
     return n > 0 && (size_t)n < sizeof(head) && write_bytes(l, head, (size_t)n);
 }
@@ -143,7 +142,7 @@ bool slu_http_continue(struct slu_link *l)
     if (!write_bytes(l, r->data + r->at, n))
         return false;
     r->at += n;
-    slu_link_deadline(l, REPLY_STALL_MS);
+    slu_link_deadline(l, SLU_HTTP_STALL_MS);
     if (r->at == r->len) {
         drain_input(l);
         return false; /* lws flushes what it holds, then closes */

@@ -3,6 +3,9 @@
 
 #include "broker/net/link.h"
 
+/* A reply that makes no progress for so long is cut. */
+enum { SLU_HTTP_STALL_MS = 10000 };
+
 /* A header's value without surrounding space, copied into out with a NUL. -1: it does not fit; 0: absent or empty.
  * Repeated headers come joined by commas. */
 int slu_header(struct slu_link *l, enum lws_token_indexes which, char *out, size_t cap);

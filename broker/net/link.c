@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -24,7 +26,9 @@ enum {
     CLOSE_REASON_MAX = 123,
     CLOSE_CODES_END = 5000,
     PING_BYTES = 3,
-    FAULT_MS = 300
+    FAULT_MS = 300,
+    FLOOD_BYTES = 16384,
+    SPIN_MS = 1000
 };
 enum { OP_TEXT = 0x81, OP_BINARY = 0x82, OP_CLOSE = 0x88, OP_PING = 0x89 };
 
@@ -191,6 +195,32 @@ void slu_link_read_resumed(struct slu_loop *loop)
         struct lws_pollfd fd = { .fd = lws_get_socket_fd(l->wsi), .events = LWS_POLLIN, .revents = LWS_POLLIN };
         if (l->lws_reads)
             lws_service_fd(loop->context, &fd);
+    }
+}
+
+/* True when it sent a lot since the last look and nothing of it was a message or a pong. */
+static bool floods(struct slu_link *l)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    if (getsockopt(lws_get_socket_fd(l->wsi), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return false;
+    uint32_t received = (uint32_t)info.tcpi_bytes_received, before = l->rx_mark;
+    bool is_silent = l->rx_mark_round == l->round && before != 0;
+    l->rx_mark = received ? received : 1;
+    l->rx_mark_round = l->round;
+    return is_silent && received - before > FLOOD_BYTES;
+}
+
+void slu_link_find_spinners(struct slu_loop *loop)
+{
+    uint64_t now = slu_worker_now(loop->worker);
+    slu_list_each (it, &loop->links) {
+        struct slu_link *l = slu_container_of(it, struct slu_link, all);
+        if (l->state == SLU_LINK_REPLY && l->timer.due_ms > 0 && l->timer.due_ms < now + SLU_HTTP_STALL_MS - SPIN_MS)
+            slu_link_cut(l);
+        else if (l->state == SLU_LINK_OPEN && l->session && floods(l))
+            slu_session_fail(l->session, SLU_CLOSE_BAD_FRAME, "too many control frames");
     }
 }
 

@@ -42,6 +42,7 @@ struct slu_link {
     uint32_t round, round_bytes; /* bytes of this loop iteration */
     uint32_t control_second;
     uint32_t control_frames;
+    uint32_t rx_mark, rx_mark_round; /* see slu_link_find_spinners */
     struct slu_utf8 utf8;
     struct slu_ip ip; /* the client's, also its key at the gate */
     uint8_t state, side;
@@ -83,5 +84,8 @@ void slu_link_read_resumed(struct slu_loop *loop);
 /* Cuts connections whose peer has hung up while the library still holds bytes for it: lws does not look at them, and the
  * loop would spin. */
 void slu_link_watch_stuck(struct slu_loop *loop);
+/* The loop goes round without anything to do: ends what keeps it going. That is a reply that does not get on while the
+ * client has sent more, or a flood of pings, of which lws tells nobody. */
+void slu_link_find_spinners(struct slu_loop *loop);
 /* The loop ends: tells sessions, lws closes the sockets after that. */
 void slu_link_cut_all(struct slu_loop *loop);

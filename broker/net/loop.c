@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MERGE_MAX = 16, PT_SERV_BUF = 16384, STOP_TURNS = 4, WATCH_MS = 500 };
+enum { MERGE_MAX = 16, PT_SERV_BUF = 16384, STOP_TURNS = 4, WATCH_MS = 500, SPIN_ROUNDS = 1024, SPIN_WINDOW_MS = 250 };
 
 /* secs_since_valid_hangup = 0 turns lws's own timer for each connection off: its lists are linear. */
 static const lws_retry_bo_t no_validity = { .secs_since_valid_ping = 1 };
@@ -75,11 +75,23 @@ static void set_sleep(struct slu_loop *l, uint64_t ms)
     }
 }
 
+/* Some states of lws keep its watchers firing with nobody to do anything about it. */
+static void look_for_spin(struct slu_loop *l)
+{
+    uint64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+    bool is_fast = now_ms - l->spin_ms < SPIN_WINDOW_MS, is_idle = l->events < SPIN_ROUNDS / 4;
+    l->spin_ms = now_ms;
+    l->events = 0;
+    if (is_fast && is_idle && l->in_turn)
+        slu_link_find_spinners(l);
+}
+
 static void on_before(struct ev_loop *ev, ev_prepare *w, int events)
 {
     (void)events;
     struct slu_loop *l = w->data;
-    l->round++;
+    if (++l->round % SPIN_ROUNDS == 0)
+        look_for_spin(l);
     slu_link_settle_reading(l);
     if (l->in_turn && l->more_input && !l->must_flush && l->merged < MERGE_MAX) {
         l->more_input = false;

@@ -57,8 +57,10 @@ struct slu_loop {
     struct slu_link *adopting; /* while lws_adopt… runs */
     int reserve_fd;            /* given up for a moment when descriptors run out */
     uint64_t now_ms, sleep_until_ms;
-    uint32_t round;  /* counts loop iterations */
-    unsigned merged; /* iterations that this turn has taken in */
+    uint32_t round;   /* counts loop iterations */
+    unsigned merged;  /* iterations that this turn has taken in */
+    uint32_t events;  /* callbacks that did something, since spin_ms */
+    uint64_t spin_ms; /* when iterations were last looked at */
     bool in_turn, more_input, wants_kick, is_stopping;
     bool must_flush;        /* this turn ends now, whatever there is to read */
     struct slu_timer watch; /* set while some connection has bytes that the library holds */
