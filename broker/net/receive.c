@@ -7,6 +7,7 @@
 #include "protocol/adapter.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 /* A masked client frame's header is at most this long, and a header cut in two hides at most that much of a read. */
 enum { HEADER_MAX = 14, FIRST_CAP = 2048 };
@@ -31,6 +32,13 @@ static void refuse(struct slu_link *l, enum slu_close code, const char *message)
     slu_session_fail(l->session, code, message);
 }
 
+/* OpenSSL gives one record at a time, however small: the socket knows whether another one waits. */
+static bool has_more_records(const struct slu_link *l)
+{
+    int n = 0;
+    return ioctl(lws_get_socket_fd(l->wsi), FIONREAD, &n) == 0 && n > 0;
+}
+
 /* lws reads a little at a time; a full read means that more is waiting. */
 static void note_bytes(struct slu_link *l, size_t n, bool new_frame)
 {
@@ -40,7 +48,7 @@ static void note_bytes(struct slu_link *l, size_t n, bool new_frame)
         l->round_bytes = 0;
     }
     l->round_bytes += (uint32_t)n + (new_frame ? 6 : 0);
-    if (l->round_bytes >= SLU_RX_BYTES + LWS_PRE - HEADER_MAX)
+    if (l->round_bytes >= SLU_RX_BYTES + LWS_PRE - HEADER_MAX || (l->is_tls && has_more_records(l)))
         loop->more_input = true;
 }
 

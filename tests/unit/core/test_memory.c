@@ -184,6 +184,49 @@ Test(memory, over_the_budget_the_slowest_reader_goes_and_nobody_else)
     bench_free(b);
 }
 
+Test(memory, readers_that_do_not_read_hold_publishers_up_for_a_moment_only)
+{
+    struct bench *b = bench_new_with(&(struct bench_options){ .set = little });
+    struct peer *w = peer_open(b, 0, ""), *slow = peer_open(b, 0, ""), *fast = peer_open(b, 0, "");
+    peer_sub(slow, 0, "a");
+    peer_sub(fast, 0, "a");
+    bench_settle(b);
+    peer_stop(slow);
+    for (unsigned i = 0; i < 10; i++)
+        peer_pub(w, 0, "a", "x", .pad = 10000);
+    /* Between the bound where publishers are slowed and the budget, and it does not get better by that. */
+    size_t filler = (3 << 20) - bench_used(b) - 100000;
+    slu_account_add(slu_broker_account(b->broker), filler);
+    peer_pub(w, 1, "a", "x");
+    bench_advance(b, 500);
+    cr_assert(!w->is_read_on && slow->session && !slow->closed);
+    bench_advance(b, 2000);
+    slu_account_sub(slu_broker_account(b->broker), filler);
+    peer_go(slow);
+    bench_advance(b, 200);
+    cr_assert(slow->close_code == 4503, "%d", slow->close_code);
+    cr_assert(w->is_read_on && fast->session && !fast->closed);
+    bench_free(b);
+}
+
+Test(memory, readers_that_stopped_on_the_same_topic_share_what_waits_for_them)
+{
+    struct bench *b = bench_new_with(&(struct bench_options){ 0 });
+    struct peer *w = peer_open(b, 0, "");
+    for (unsigned k = 0; k < 20; k++) {
+        struct peer *r = peer_open(b, 0, "");
+        peer_sub(r, 0, "a");
+        peer_skip(r);
+        peer_stop(r);
+    }
+    size_t before = bench_used(b);
+    for (unsigned i = 0; i < 500; i++)
+        peer_pub(w, 0, "a", "x", .pad = 1000);
+    bench_advance(b, 3000);
+    cr_assert(bench_used(b) - before < 2 << 20, "%zu", bench_used(b) - before);
+    bench_free(b);
+}
+
 /* --- failing allocations ------------------------------------------------------------------------------------------ */
 
 /* Every allocation on the way fails once: no crash, no leak, and the broker goes on serving. */
