@@ -67,10 +67,13 @@ bool slu_ip_parse(struct slu_bytes text, struct slu_ip *ip)
     bool is_bare_v6 =
         colon && memchr(colon + 1, ':', text.len - (size_t)(colon + 1 - text.data)) && text.data[0] != '[';
     struct slu_bytes host = is_bare_v6 ? text : slu_host_without_port(text);
-    if (host.len > 2 && host.data[0] == '[')
+    if (host.len > 2 && host.data[0] == '[') {
+        if (host.data[host.len - 1] != ']')
+            return false;
         host = slu_bytes(host.data + 1, host.len - 2);
+    }
     char copy[SLU_IP_TEXT];
-    if (host.len == 0 || host.len >= sizeof(copy))
+    if (host.len == 0 || host.len >= sizeof(copy) || memchr(host.data, 0, host.len))
         return false;
     memcpy(copy, host.data, host.len);
     copy[host.len] = '\0';
