@@ -363,8 +363,12 @@ static void begin_end(struct slu_link *l, uint64_t ms)
 /* lws has put its own close frame in line. It lost its place in what the peer sends and would not know the answer. */
 void slu_link_on_end(struct slu_link *l)
 {
-    if (l->state == SLU_LINK_OPEN)
-        begin_end(l, FAULT_MS);
+    if (l->state != SLU_LINK_OPEN)
+        return;
+    /* A reason stands there if it was a fault, not if the socket just ended. bye leaves before lws's frame. */
+    if (l->session && lws_get_close_length(l->wsi) > 0)
+        slu_session_fail(l->session, SLU_CLOSE_PROTOCOL, NULL);
+    begin_end(l, FAULT_MS);
 }
 
 bool slu_link_on_peer_close(struct slu_link *l, struct slu_bytes payload)

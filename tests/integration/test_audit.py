@@ -258,3 +258,19 @@ def a_reader_that_is_always_behind_can_resume_where_it_is(t):
             break
         seen.add(value)
     eq(seen, set(range(60)), "messages of both connections together")
+
+
+BROKEN = (("reserved bits", b"\x91\x85\0\0\0\0hello"), ("reserved opcode", b"\x83\x85\0\0\0\0hello"),
+          ("continuation of nothing", b"\x80\x85\0\0\0\0hello"))
+
+
+@case
+def broken_framing_is_told_by_bye_as_well(t):
+    broker = t.broker()
+    for name, raw in BROKEN:
+        client = t.client(broker)
+        client.ws.sock.sendall(raw)
+        has(client.bye(), name, close=1002, code="protocol_error", retry=False)
+    left = t.client(broker)
+    left.abort()
+    eq(t.client(broker).call("ping")["op"], "pong", "others")
