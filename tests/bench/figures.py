@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures the broker and prints what it found, with the machine it was found on.
 
-    tests/bench/figures.py            all figures, six minutes or so
+    tests/bench/figures.py            all figures, eight minutes or so
     tests/bench/figures.py --quick    the same with short runs, below a minute
     tests/bench/figures.py --only fanout,idle
     tests/bench/figures.py --list
