@@ -99,18 +99,20 @@ text { font: 14px system-ui, sans-serif; fill: #1c2430 } .small { font-size: 12p
 
 def write_plot(path, figure, machine):
     """Bars of the medians, with the spread from the least to the most, longest at the right edge."""
-    left, wide, step, top = 130, 520, 44, 78
+    left, wide, step, top = 190, 450, 44, 94
+    title, _, load = figure.title.partition(": ")
     longest = max(max(r.values) for r in figure.rows)
     height = top + step * len(figure.rows) + 34
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height}" role="img">',
            f"<title>{escape(figure.title)}</title><style>{STYLE}</style>",
            f'<rect class="page" width="800" height="{height}"/>',
-           f'<text class="title" x="24" y="34">{escape(figure.title)}</text>',
-           f'<text class="small" x="24" y="56">{escape(figure.unit)}; bar: median, line: least to most</text>']
+           f'<text class="title" x="24" y="34">{escape(title)} [{escape(figure.unit)}]</text>',
+           f'<text class="small" x="24" y="56">{escape(load)}</text>',
+           f'<text class="small" x="24" y="74">bar: median, line: least to most</text>']
     for i, row in enumerate(figure.rows):
         y = top + step * i
         low, mid, high = (left + wide * v / longest for v in (min(row.values), row.median, max(row.values)))
-        kind = "own" if row.name == "sluice" else "bar"
+        kind = "own" if row.name.startswith("sluice") else "bar"
         ratio = figure.ratio(row)
         beside = number(row.median) + (f"  (x {ratio:.2f})" if ratio is not None and row.name != figure.base else "")
         out += [f'<text x="{left - 12}" y="{y + 18}" text-anchor="end">{escape(row.name)}</text>',

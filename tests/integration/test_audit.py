@@ -93,7 +93,7 @@ def a_plus_in_the_address_is_a_wildcard(t):
                           ("a%2541", "a%41"), ("a=b", "a=b")):
         reader = t.client(broker, path=f"/ws?sub={filter}", hello=False)
         reader.next("hello")
-        reader.barrier()
+        reader.sub("behind/the/others/+")  # ?sub= has no ok of its own: this one's comes after it is in force
         writer.pub(topic, 1)
         has(reader.next("msg"), filter, topic=topic)
 
