@@ -148,6 +148,11 @@ void slu_session_writable(struct slu_session *s)
     slu_out_mark_dirty(s);
 }
 
+void slu_session_flush(struct slu_session *s)
+{
+    slu_out_flush(s);
+}
+
 void slu_session_fail(struct slu_session *s, enum slu_close code, const char *message)
 {
     slu_count(s->worker->broker, SLU_COUNT_frames_bad, 1);

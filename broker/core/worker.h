@@ -45,6 +45,8 @@ void slu_session_input(struct slu_session *s, bool is_text, struct slu_bytes in)
 void slu_session_alive(struct slu_session *s);
 /* The link can take a write again. */
 void slu_session_writable(struct slu_session *s);
+/* Writes what is queued now rather than at the end of the turn: for a link that does not live that long. */
+void slu_session_flush(struct slu_session *s);
 /* The front end found the peer at fault (bad UTF-8, too large, wrong kind …): bye where the protocol has it, then close. */
 void slu_session_fail(struct slu_session *s, enum slu_close code, const char *message);
 /* The connection is gone; the last call on s. The link must not be used by the core afterwards. */

@@ -360,15 +360,27 @@ static void begin_end(struct slu_link *l, uint64_t ms)
     l->loop->must_flush = true;
 }
 
-/* lws has put its own close frame in line. It lost its place in what the peer sends and would not know the answer. */
+static bool has_peer_ended(const struct slu_link *l)
+{
+    uint8_t byte;
+    ssize_t n = recv(lws_get_socket_fd(l->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+/* lws begins to close by itself. For most faults in the framing it has put its own close frame in line, and bye leaves
+ * with this turn's writes before it; for an oversized control frame it has none and drops the socket right after this
+ * call: bye and close frame go out here. It lost its place in what the peer sends and would not know the answer. */
 void slu_link_on_end(struct slu_link *l)
 {
     if (l->state != SLU_LINK_OPEN)
         return;
-    /* A reason stands there if it was a fault, not if the socket just ended. bye leaves before lws's frame. */
-    if (l->session && lws_get_close_length(l->wsi) > 0)
+    bool has_frame = lws_get_close_length(l->wsi) > 0;
+    if (l->session && (has_frame || !has_peer_ended(l)))
         slu_session_fail(l->session, SLU_CLOSE_PROTOCOL, NULL);
-    begin_end(l, FAULT_MS);
+    if (l->session && !has_frame)
+        slu_session_flush(l->session);
+    if (l->state == SLU_LINK_OPEN)
+        begin_end(l, FAULT_MS);
 }
 
 bool slu_link_on_peer_close(struct slu_link *l, struct slu_bytes payload)

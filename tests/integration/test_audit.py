@@ -261,7 +261,8 @@ def a_reader_that_is_always_behind_can_resume_where_it_is(t):
 
 
 BROKEN = (("reserved bits", b"\x91\x85\0\0\0\0hello"), ("reserved opcode", b"\x83\x85\0\0\0\0hello"),
-          ("continuation of nothing", b"\x80\x85\0\0\0\0hello"))
+          ("continuation of nothing", b"\x80\x85\0\0\0\0hello"),
+          ("ping of 126 bytes", b"\x89\xfe\0\x7e\0\0\0\0" + 126 * b"x"))
 
 
 @case

@@ -2,7 +2,8 @@
 
 PACKAGES="gcc libc6-dev cmake ninja-build pkg-config ccache curl ca-certificates openssl procps
 libwebsockets-dev libwebsockets-evlib-ev libev-dev libssl-dev libcbor-dev libxxhash-dev libyaml-dev libjansson-dev
-zlib1g-dev libcriterion-dev clang clang-format llvm libclang-rt-14-dev chromium python3 python3-websockets python3-cbor2"
+libsqlite3-dev sqlite3 zlib1g-dev libcriterion-dev clang clang-format llvm libclang-rt-14-dev chromium
+python3 python3-websockets python3-cbor2"
 
 is_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
