@@ -202,7 +202,8 @@ static bool start_broker(struct slu_server *s, const struct slu_config *cfg, str
     struct slu_settings settings = broker_settings(s, cfg);
     struct slu_auth auth = { .login = slu_anonymous_login, .arg = s->anonymous };
     struct slu_rules *rules;
-    if (slu_broker_new(&settings, &auth, &slu_engine_memory, &s->broker) != SLU_OK || !make_rules(cfg, &rules)) {
+    struct slu_store_engines engines = { .memory = &slu_engine_memory };
+    if (slu_broker_new(&settings, &auth, &engines, error, &s->broker) != SLU_OK || !make_rules(cfg, &rules)) {
         slu_buf_add_str(error, "out of memory");
         return false;
     }

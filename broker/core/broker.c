@@ -46,7 +46,7 @@ static uint64_t env_wall(void *arg)
 }
 
 enum slu_err slu_broker_new(const struct slu_settings *settings, const struct slu_auth *auth,
-                            const struct slu_engine *engine, struct slu_broker **out)
+                            const struct slu_store_engines *engines, struct slu_buf *why, struct slu_broker **out)
 {
     if (settings->workers < 1 || settings->workers > SLU_WORKERS_MAX)
         return SLU_ELIMIT_REACHED;
@@ -76,12 +76,16 @@ enum slu_err slu_broker_new(const struct slu_settings *settings, const struct sl
     };
     env.epoch_seed = slu_rng_u64();
     env.epoch_seed = (env.epoch_seed & 0x3ffffffffffu) | 1;
-    rc = slu_store_open(engine, &env, &b->store);
+    rc = slu_store_open(engines, &env, why, &b->store);
+    if (!rc)
+        rc = slu_store_restore(b->store);
     if (rc)
         goto fail;
     *out = b;
     return SLU_OK;
 fail:
+    if (b)
+        slu_store_close(b->store);
     slu_rules_free(rules);
     free(copy);
     free(b);

@@ -9,7 +9,7 @@
 struct slu_broker;
 struct slu_worker;
 struct slu_store;
-struct slu_engine;
+struct slu_store_engines;
 struct slu_peer;
 
 /* Who a connection is. Strings live with the session. */
@@ -54,8 +54,9 @@ struct slu_settings {
 /* Defaults for tests and main: everything but node and workers set. */
 void slu_settings_default(struct slu_settings *s);
 
+/* On failure `why` may have got a sentence about the store. */
 enum slu_err slu_broker_new(const struct slu_settings *settings, const struct slu_auth *auth,
-                            const struct slu_engine *engine, struct slu_broker **out);
+                            const struct slu_store_engines *engines, struct slu_buf *why, struct slu_broker **out);
 /* After all workers were freed. */
 void slu_broker_free(struct slu_broker *b);
 

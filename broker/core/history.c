@@ -143,7 +143,8 @@ static struct history *history_new(struct slu_session *s, const struct slu_reqid
     }
     memcpy(h->topic_bytes, topic.data, topic.len);
     h->topic = slu_bytes(h->topic_bytes, topic.len);
-    h->home = slu_store_home_of(s->worker->broker->store, topic);
+    h->home = slu_store_home_of(s->worker->broker->store, topic,
+                                slu_rules_find(slu_broker_rules(s->worker->broker), topic)->log);
     slu_query_start(&h->query, s, id);
     return h;
 }

@@ -90,7 +90,7 @@ struct slu_refusal slu_publish_check(struct slu_session *s, const struct slu_pub
         max = (size_t)(*rule)->max_size;
     if (slu_publish_is_too_large(p, max))
         return (struct slu_refusal){ SLU_ETOO_LARGE, NULL, NULL };
-    struct slu_refusal no = check_ack(slu_store_engine(b->store), *rule, p);
+    struct slu_refusal no = check_ack(slu_store_engine(b->store, (*rule)->log), *rule, p);
     if (!no.err && (*rule)->max_rate &&
         !slu_rate_allows(&s->worker->rates, p->topic, (*rule)->max_rate, s->worker->now_ms))
         return (struct slu_refusal){ SLU_ERATE_LIMITED, "the topic takes fewer messages a second than that",

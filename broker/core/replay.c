@@ -83,7 +83,7 @@ static struct slu_replay *replay_new(struct slu_sub *sub, struct slu_worker *w)
     r->recovered = true;
     r->end = w->homes;
     if (!sub->wild) {
-        r->first = slu_store_home_of(w->broker->store, f);
+        r->first = slu_store_home_of(w->broker->store, f, slu_rules_find(slu_broker_rules(w->broker), f)->log);
         r->end = r->first + 1;
     }
     for (unsigned h = 0; h < w->homes; h++)

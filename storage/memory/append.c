@@ -27,16 +27,23 @@ static void keep_retained(struct mem_home *h, struct mem_topic *t, struct slu_ms
     mem_hold(h, m);
 }
 
+static void tell_retained(const struct mem_home *h, struct slu_bytes topic, struct slu_msg *m)
+{
+    if (h->env->retained)
+        h->env->retained(h->env->retained_arg, topic, m);
+}
+
 /* Removing the retained value is no message: nothing is logged or fed. */
 static void clear_retained(struct mem_home *h, struct mem_topic *t)
 {
     if (!t || !t->retained)
         return;
+    tell_retained(h, t->name, NULL);
     mem_release(h, &t->retained);
     mem_topic_rest(h, t);
 }
 
-static enum slu_err retain_only(struct mem_home *h, struct slu_msg *m)
+enum slu_err mem_adopt(struct mem_home *h, struct slu_msg *m)
 {
     if (!mem_make_room(h, NULL, m->size))
         return SLU_ENOMEM;
@@ -112,7 +119,7 @@ enum slu_err mem_append(struct mem_home *h, struct slu_append *a)
     uint64_t now = mem_now(h);
     bool logged = a->rule->log != SLU_LOG_NONE;
     if (logged) /* without a log readers on other threads already have the message */
-        m->home = (uint16_t)h->index;
+        m->home = (uint16_t)(h->env->home_base + h->index);
     if (logged && !m->clear && m->dedup.len && mem_dedup_find(h, m, now, &a->pos, &a->matched)) {
         a->duplicate = true;
         return SLU_OK;
@@ -124,7 +131,10 @@ enum slu_err mem_append(struct mem_home *h, struct slu_append *a)
         clear_retained(h, t);
         return SLU_OK;
     }
-    if (logged)
-        return log_message(h, a, now);
-    return m->retain ? retain_only(h, m) : SLU_OK;
+    if (!logged && !m->retain)
+        return SLU_OK;
+    enum slu_err rc = logged ? log_message(h, a, now) : mem_adopt(h, m);
+    if (!rc && m->retain)
+        tell_retained(h, m->topic, m);
+    return rc;
 }

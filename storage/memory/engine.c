@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum op { OP_APPEND, OP_LOCATE, OP_SCAN, OP_TAIL };
+enum op { OP_APPEND, OP_LOCATE, OP_SCAN, OP_TAIL, OP_STATE };
 
 /* Only its worker counts here; a cache line apart. */
 struct seat {
@@ -28,8 +28,9 @@ static void free_homes(struct mem *st)
     st->homes = NULL;
 }
 
-static enum slu_err mem_open(void **out, const struct slu_engine_env *env)
+static enum slu_err mem_open(void **out, const struct slu_engine_env *env, struct slu_buf *why)
 {
+    (void)why;
     struct mem *st = calloc(1, sizeof(*st) + env->workers * sizeof(struct seat));
     if (!st)
         return SLU_ENOMEM;
@@ -68,7 +69,8 @@ static void *request(struct slu_store_req *req)
 }
 
 _Static_assert(offsetof(struct slu_append, req) == 0 && offsetof(struct slu_locate, req) == 0 &&
-                   offsetof(struct slu_scan, req) == 0 && offsetof(struct slu_tail, req) == 0,
+                   offsetof(struct slu_scan, req) == 0 && offsetof(struct slu_tail, req) == 0 &&
+                   offsetof(struct slu_state, req) == 0,
                "request() relies on it");
 
 static void drop_results(struct slu_store_req *req)
@@ -91,6 +93,10 @@ static void drop_results(struct slu_store_req *req)
         t->retained = NULL;
         t->n = 0;
         t->next_topic = (struct slu_bytes){ NULL, 0 };
+    } else if (req->op == OP_STATE) {
+        struct slu_state *s = request(req);
+        free((void *)(uintptr_t)s->found.data);
+        s->found = (struct slu_bytes){ NULL, 0 };
     }
 }
 
@@ -143,6 +149,10 @@ static enum slu_err work(struct mem *st, struct slu_store_req *req)
         struct slu_tail *t = request(req);
         return mem_tail(st->homes[t->home], t);
     }
+    case OP_STATE: {
+        struct slu_state *s = request(req);
+        return mem_state(st->homes[mem_home_of(st, s->key)], s);
+    }
     }
     return SLU_EINTERNAL;
 }
@@ -191,6 +201,17 @@ static void submit_tail(void *st, struct slu_tail *t)
     submit(st, &t->req, OP_TAIL, t->home);
 }
 
+static void submit_state(void *st, struct slu_state *s)
+{
+    submit(st, &s->req, OP_STATE, mem_home_of(st, s->key));
+}
+
+static enum slu_err mem_take_over(void *arg, struct slu_msg *m)
+{
+    struct mem *st = arg;
+    return mem_adopt(st->homes[mem_home_of(st, m->topic)], m);
+}
+
 static void mem_tick(void *arg, unsigned worker)
 {
     struct mem *st = arg;
@@ -217,6 +238,8 @@ const struct slu_engine slu_engine_memory = {
     .locate = submit_locate,
     .scan = submit_scan,
     .tail = submit_tail,
+    .state = submit_state,
     .tick = mem_tick,
     .close = mem_close,
+    .adopt = mem_take_over,
 };

@@ -29,6 +29,7 @@ struct mem_home *mem_home_new(const struct slu_engine_env *env, unsigned index)
     slu_list_init(&h->dedup.order);
     slu_map_init(&h->dedup.map, NULL);
     h->dedup.settled = &h->dedup.order;
+    mem_state_init(h);
     h->bytes = sizeof(*h);
     slu_account_add(env->account, sizeof(*h));
     return h;
@@ -52,6 +53,7 @@ void mem_home_free(struct mem_home *h)
     slu_list_each (it, &h->all)
         free_topic(h, slu_container_of(it, struct mem_topic, all));
     mem_dedup_fini(h);
+    mem_state_fini(h);
     slu_map_fini(&h->topics);
     mem_charge_maps(h);
     mem_free(h, h->commits.entries, h->commits.cap * sizeof(struct mem_entry));
@@ -99,7 +101,7 @@ void mem_release(struct mem_home *h, struct slu_msg **m)
 
 void mem_charge_maps(struct mem_home *h)
 {
-    size_t now = slu_map_bytes(&h->topics) + slu_map_bytes(&h->dedup.map);
+    size_t now = slu_map_bytes(&h->topics) + slu_map_bytes(&h->dedup.map) + slu_map_bytes(&h->states);
     h->bytes += now - h->map_bytes;
     slu_account_add(h->env->account, now);
     slu_account_sub(h->env->account, h->map_bytes);

@@ -17,6 +17,7 @@ enum {
     MEM_TOPICS_MAX = 1 << 20, /* topics of one home */
     MEM_IDLE_MAX = 1 << 16,   /* of these, topics that hold nothing but their place */
     MEM_DEDUP_MAX = 1 << 16,  /* dedup keys of one home */
+    MEM_STATES_MAX = 1 << 18, /* named states of one home */
     MEM_LOOK_MAX = 4096,      /* entries or topics that one request looks at */
     MEM_SWEEP_MAX = 8192,     /* entries and topics that one tick looks at */
     MEM_BUCKETS = 1024,       /* a power of two */
@@ -97,6 +98,9 @@ struct mem_home {
     struct mem_commits commits;
     uint64_t sweep_seq;
     struct mem_dedup dedup;
+    struct slu_map states;
+    struct slu_list states_by_use; /* written longest ago first: where the sweep looks for expired ones */
+    uint64_t generation;           /* of the latest claim */
     struct mem_bucket by_topic[MEM_BUCKETS];
     uint64_t gone_by_root[MEM_BUCKETS]; /* as gone_seq, by first level: what wildcards ask */
     uint64_t gone_seq;                  /* the greatest of them */
@@ -205,6 +209,15 @@ enum slu_err mem_append(struct mem_home *h, struct slu_append *a);
 enum slu_err mem_locate(struct mem_home *h, struct slu_locate *l);
 enum slu_err mem_scan(struct mem_home *h, struct slu_scan *s);
 enum slu_err mem_tail(struct mem_home *h, struct slu_tail *t);
+
+/* The retained value of a topic without a log; at the start, of any topic. */
+enum slu_err mem_adopt(struct mem_home *h, struct slu_msg *m);
+
+/* state.c */
+enum slu_err mem_state(struct mem_home *h, struct slu_state *s);
+void mem_state_init(struct mem_home *h);
+void mem_state_sweep(struct mem_home *h, uint64_t now);
+void mem_state_fini(struct mem_home *h);
 
 /* page.c: messages on their way out, bounded in number and bytes. */
 struct mem_page {

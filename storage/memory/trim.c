@@ -86,6 +86,7 @@ void mem_sweep(struct mem_home *h)
     sweep_entries(h, now);
     sweep_topics(h, now);
     mem_dedup_sweep(h, now);
+    mem_state_sweep(h, now);
     for (size_t left = MEM_SWEEP_MAX; left && !slu_list_empty(&h->idle); left--) {
         struct mem_topic *t = slu_container_of(h->idle.next, struct mem_topic, resting);
         if (now < t->idle_ms || now - t->idle_ms < IDLE_MS)

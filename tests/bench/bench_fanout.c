@@ -113,7 +113,8 @@ static void run(unsigned readers, unsigned batch, size_t size, const char *filte
     struct slu_auth auth = { login, NULL };
     struct slu_broker *b;
     struct slu_worker *w;
-    if (slu_broker_new(&set, &auth, &slu_engine_memory, &b) || slu_worker_new(b, 0, wake, NULL, &w))
+    struct slu_store_engines engines = { .memory = &slu_engine_memory };
+    if (slu_broker_new(&set, &auth, &engines, NULL, &b) || slu_worker_new(b, 0, wake, NULL, &w))
         abort();
     uint64_t now = 1000;
     slu_worker_turn_begin(w, now, now);

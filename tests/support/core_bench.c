@@ -342,7 +342,12 @@ struct bench *bench_new_with(const struct bench_options *o)
     b->now_ms = 1000;
     b->wall_ms = 1763670000000;
     b->rng = 88172645463325252u;
-    cr_assert(slu_broker_new(&set, &auth, o->engine ? o->engine : &slu_engine_memory, &b->broker) == SLU_OK);
+    struct slu_store_engines engines = { .durable = o->durable, .memory = o->engine ? o->engine : &slu_engine_memory };
+    struct slu_buf why;
+    slu_buf_init(&why, 0);
+    cr_assert(slu_broker_new(&set, &auth, &engines, &why, &b->broker) == SLU_OK, "%.*s", (int)why.len,
+              (const char *)why.data);
+    slu_buf_fini(&why);
     if (o->rules) {
         struct slu_rules *rules;
         cr_assert(slu_rules_new(o->rules, o->n_rules, &rules) == SLU_OK);

@@ -29,6 +29,7 @@ struct bench_options {
     size_t n_rules;
     void (*set)(struct slu_settings *s); /* changes the defaults; NULL = none */
     const struct slu_engine *engine;     /* NULL = memory */
+    const struct slu_engine *durable;    /* beside it, for topics with log: disk; NULL: none */
 };
 struct bench *bench_new(unsigned workers);
 struct bench *bench_new_with(const struct bench_options *o);

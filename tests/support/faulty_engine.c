@@ -19,12 +19,12 @@ static pthread_mutex_t answers_lock = PTHREAD_MUTEX_INITIALIZER;
 /* open gets no argument of its own: the engine that was wrapped last. */
 static struct slu_faulty *opening;
 
-static enum slu_err faulty_open(void **out, const struct slu_engine_env *env)
+static enum slu_err faulty_open(void **out, const struct slu_engine_env *env, struct slu_buf *why)
 {
     struct slu_faulty *f = opening;
     f->env = *env;
     f->is_closed = false;
-    enum slu_err rc = f->inner->open(&f->inner_st, env);
+    enum slu_err rc = f->inner->open(&f->inner_st, env, why);
     if (rc == SLU_OK)
         *out = f;
     return rc;
@@ -55,8 +55,11 @@ static void call_inner(struct slu_faulty *f, enum slu_faulty_op op, void *reques
         f->inner->scan(f->inner_st, request);
         break;
     case SLU_FAULTY_TAIL:
-    case SLU_FAULTY_OPS:
         f->inner->tail(f->inner_st, request);
+        break;
+    case SLU_FAULTY_STATE:
+    case SLU_FAULTY_OPS:
+        f->inner->state(f->inner_st, request);
         break;
     }
 }
@@ -95,6 +98,10 @@ static void drop_results(enum slu_faulty_op op, void *request)
         t->retained = NULL;
         t->n = 0;
         t->next_topic = (struct slu_bytes){ NULL, 0 };
+    } else if (op == SLU_FAULTY_STATE) {
+        struct slu_state *s = request;
+        free((void *)(uintptr_t)s->found.data);
+        s->found = (struct slu_bytes){ NULL, 0 };
     }
 }
 
@@ -199,6 +206,17 @@ static void faulty_tail(void *st, struct slu_tail *t)
     submit(st, &t->req, SLU_FAULTY_TAIL);
 }
 
+static void faulty_state(void *st, struct slu_state *s)
+{
+    submit(st, &s->req, SLU_FAULTY_STATE);
+}
+
+static enum slu_err faulty_adopt(void *st, struct slu_msg *m)
+{
+    struct slu_faulty *f = st;
+    return f->inner->adopt(f->inner_st, m);
+}
+
 static void faulty_tick(void *st, unsigned worker)
 {
     struct slu_faulty *f = st;
@@ -229,8 +247,10 @@ const struct slu_engine *slu_faulty_init(struct slu_faulty *f, const struct slu_
         .locate = faulty_locate,
         .scan = faulty_scan,
         .tail = faulty_tail,
+        .state = faulty_state,
         .tick = faulty_tick,
         .close = faulty_close,
+        .adopt = inner->adopt ? faulty_adopt : NULL,
     };
     opening = f;
     return &f->engine;

@@ -9,7 +9,14 @@
 
 #include <pthread.h>
 
-enum slu_faulty_op { SLU_FAULTY_APPEND, SLU_FAULTY_LOCATE, SLU_FAULTY_SCAN, SLU_FAULTY_TAIL, SLU_FAULTY_OPS };
+enum slu_faulty_op {
+    SLU_FAULTY_APPEND,
+    SLU_FAULTY_LOCATE,
+    SLU_FAULTY_SCAN,
+    SLU_FAULTY_TAIL,
+    SLU_FAULTY_STATE,
+    SLU_FAULTY_OPS
+};
 enum slu_fault { SLU_FAULT_NONE, SLU_FAULT_FAIL, SLU_FAULT_LOSE, SLU_FAULT_HOLD };
 
 struct slu_faulty {

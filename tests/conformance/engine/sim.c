@@ -67,7 +67,7 @@ static struct sim_topic *topic_of(struct sim *s, struct slu_bytes name)
 static void check_feed(struct sim *s, unsigned worker, const struct slu_msg *m)
 {
     struct sim_topic *t = topic_of(s, m->topic);
-    if (m->home >= s->homes || m->home != slu_store_home_of(s->store, m->topic))
+    if (m->home >= s->homes || m->home != slu_store_home_of(s->store, m->topic, SLU_LOG_DISK))
         fault(s, "fed with home %u", m->home);
     else if (worker != SLU_NO_WORKER && worker != s->running)
         fault(s, "fed as worker %u by worker %u", worker, s->running);
@@ -126,8 +126,13 @@ struct sim *sim_new_with(unsigned workers, size_t budget, const struct slu_engin
         .epoch_seed = 7,
         .dedup_window_ms = 300000,
     };
-    enum slu_err rc = slu_store_open(engine, &env, &s->store);
-    cr_assert(rc == SLU_OK, "open: %s", slu_err_info(rc)->code);
+    struct slu_store_engines engines = { .path = engine_factory.path ? engine_factory.path() : NULL };
+    *(engine->durable ? &engines.durable : &engines.memory) = engine;
+    struct slu_buf why;
+    slu_buf_init(&why, 0);
+    enum slu_err rc = slu_store_open(&engines, &env, &why, &s->store);
+    cr_assert(rc == SLU_OK, "open: %s: %.*s", slu_err_info(rc)->code, (int)why.len, (const char *)why.data);
+    slu_buf_fini(&why);
     s->homes = slu_store_homes(s->store);
     cr_assert(s->homes > 0 && s->homes <= SIM_WORKERS_MAX);
     return s;
@@ -438,7 +443,7 @@ struct sim_op *sim_tail_now(struct sim *s, struct slu_tail t)
 
 unsigned sim_home(const struct sim *s, const char *filter)
 {
-    return slu_filter_is_wild(slu_str(filter)) ? 0 : slu_store_home_of(s->store, slu_str(filter));
+    return slu_filter_is_wild(slu_str(filter)) ? 0 : slu_store_home_of(s->store, slu_str(filter), SLU_LOG_DISK);
 }
 
 /* A few buffers in turn, so that one statement can use several. */

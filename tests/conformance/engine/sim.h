@@ -17,6 +17,7 @@ struct engine_factory {
     const char *name;
     const struct slu_engine *(*make)(void); /* an engine ready to open on an empty store; once for each test */
     void (*clean)(void);                    /* after the store was closed; NULL: nothing to do */
+    const char *(*path)(void);              /* its folder, after make; NULL: it needs none */
 };
 extern const struct engine_factory engine_factory;
 

@@ -101,7 +101,7 @@ static void scan_back(struct worker *w)
     r->scan = (struct slu_scan){ .req = { .worker = w->index, .done = scanned },
                                  .filter = topic,
                                  .max_items = 40,
-                                 .home = slu_store_home_of(w->world->store, topic),
+                                 .home = slu_store_home_of(w->world->store, topic, SLU_LOG_DISK),
                                  .max_bytes = 1 << 20 };
     slu_store_scan(w->world->store, &r->scan);
 }
@@ -189,7 +189,7 @@ int main(void)
                                   .wall_ms = wall_ms,
                                   .epoch_seed = 1,
                                   .dedup_window_ms = 1000 };
-    if (slu_store_open(&slu_engine_memory, &env, &world->store))
+    if (slu_store_open(&(struct slu_store_engines){ .memory = &slu_engine_memory }, &env, NULL, &world->store))
         fail("open");
     for (unsigned i = 0; i < WORKERS; i++) {
         struct worker *w = &world->workers[i];

@@ -217,12 +217,12 @@ static void feed_from_elsewhere(void *arg, unsigned worker, struct slu_msg *msg)
     feed_inside(arg, SLU_NO_WORKER, msg);
 }
 
-static enum slu_err open_threaded(void **st, const struct slu_engine_env *env)
+static enum slu_err open_threaded(void **st, const struct slu_engine_env *env, struct slu_buf *why)
 {
     struct slu_engine_env other = *env;
     feed_inside = env->feed;
     other.feed = feed_from_elsewhere;
-    return slu_engine_memory.open(st, &other);
+    return slu_engine_memory.open(st, &other, why);
 }
 
 static void random_world(unsigned workers, uint64_t seed, const struct slu_engine *engine)
