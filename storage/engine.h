@@ -33,7 +33,7 @@ struct slu_engine_env {
     /* Runs mail on that worker's thread, in order of posting; when called on that very worker: later, in this turn. */
     void (*post)(void *arg, unsigned worker, struct slu_mail *mail);
     /* The ordered delivery feed; borrowed message, already with position. On a worker's thread (its number) or, from
-     * an engine's own thread, SLU_NO_WORKER. */
+     * an engine's own thread, SLU_NO_WORKER; messages of a former append (found after a repair) only from there. */
     void (*feed)(void *arg, unsigned worker, struct slu_msg *msg);
     /* A retained value was set or, with NULL, removed; in order for each topic, on its home's thread. NULL: nobody asks.
      * So a store whose logs are in memory keeps retained values on disk all the same. */

@@ -187,6 +187,11 @@ bool slu_broker_draining(const struct slu_broker *b)
     return atomic_load_explicit(&((struct slu_broker *)b)->draining, memory_order_relaxed);
 }
 
+const char *slu_broker_not_ready(const struct slu_broker *b)
+{
+    return slu_broker_draining(b) ? "draining" : slu_store_trouble(b->store);
+}
+
 size_t slu_broker_sessions(const struct slu_broker *b)
 {
     return atomic_load(&((struct slu_broker *)b)->sessions);

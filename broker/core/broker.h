@@ -75,6 +75,8 @@ struct slu_store *slu_broker_store(struct slu_broker *b);
 /* Not ready any more; who is connected is served until the drain reaches it. Any thread. */
 void slu_broker_set_draining(struct slu_broker *b, bool on);
 bool slu_broker_draining(const struct slu_broker *b);
+/* Why no new clients should be sent here (static text: draining, or what ails the store), or NULL. Any thread. */
+const char *slu_broker_not_ready(const struct slu_broker *b);
 /* Sessions open on all workers. Any thread. */
 size_t slu_broker_sessions(const struct slu_broker *b);
 

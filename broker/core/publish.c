@@ -104,7 +104,8 @@ static void answer(struct slu_publish_op *op)
     if (err) {
         slu_count(op->origin->broker, SLU_COUNT_messages_refused, 1);
         if (s)
-            slu_session_error(s, &op->id, err, NULL, NULL);
+            slu_session_error(s, &op->id, err,
+                              err == SLU_EUNAVAILABLE ? slu_store_trouble(s->worker->broker->store) : NULL, NULL);
         return;
     }
     if (op->append.duplicate)
@@ -205,8 +206,15 @@ static void fan_out(struct slu_worker *w, struct slu_publish_op *op)
 void slu_publish_feed(void *broker, unsigned worker, struct slu_msg *msg)
 {
     struct slu_broker *b = broker;
-    struct slu_publish_op *op = msg->fan;
+    struct slu_publish_op *op = msg->fan, *own = NULL;
     msg->fan = NULL;
+    if (!op) {
+        op = own = op_new(b->workers[0], slu_msg_ref(msg));
+        if (!op) {
+            slu_msg_unref(msg);
+            return;
+        }
+    }
     if (worker != SLU_NO_WORKER) {
         fan_out(b->workers[worker], op);
         return;
@@ -216,6 +224,8 @@ void slu_publish_feed(void *broker, unsigned worker, struct slu_msg *msg)
     op->is_shared = b->n_workers > 1;
     for (unsigned i = 0; i < b->n_workers; i++)
         post_leg(op, i);
+    if (own)
+        release(own, NULL);
 }
 
 static void appended(struct slu_store_req *req)

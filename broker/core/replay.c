@@ -29,6 +29,8 @@ struct home_place {
     uint64_t max;     /* tail: nothing newer */
     uint64_t epoch;
     bool live, first_page;
+    bool foreign; /* the cursor knows no such home */
+    bool tail;    /* its newest values come first */
 };
 
 struct slu_replay {
@@ -37,7 +39,7 @@ struct slu_replay {
     enum { REPLAY_SETUP, REPLAY_LOCATE, REPLAY_TAIL, REPLAY_SCAN } phase;
     bool busy;     /* a store request is under way and owns `req` */
     bool is_start; /* of a new subscription, not of a pause */
-    bool recovered, other_shape;
+    bool recovered;
     struct slu_reqid id;
     struct slu_bytes filter; /* own copy, behind homes */
     enum slu_from from;
@@ -45,6 +47,7 @@ struct slu_replay {
     enum slu_err gone;
     struct slu_pos pos, start;
     unsigned first, end, home;
+    unsigned page_home; /* of the page, or of the request for it */
     union {
         struct slu_store_req any;
         struct slu_locate locate;
@@ -67,6 +70,40 @@ struct slu_replay {
 
 static void retry(struct slu_timer *t, uint64_t now_ms);
 
+/* Where messages that match may come from, by the rules in force. */
+static void place_homes(struct slu_replay *r)
+{
+    const struct slu_store *store = r->w->broker->store;
+    const struct slu_rules *rules = slu_broker_rules(r->w->broker);
+    if (r->sub->wild) {
+        slu_store_homes_of(store, slu_rules_logs(rules, r->filter), &r->first, &r->end);
+        return;
+    }
+    r->first = slu_store_home_of(store, r->filter, slu_rules_find(rules, r->filter)->log);
+    r->end = r->first + 1;
+}
+
+/* A reload gave topics another log: m comes from a home where nothing was to be read. */
+static void widen(struct slu_replay *r, const struct slu_msg *m)
+{
+    while (r->first > m->home)
+        r->homes[--r->first].live = true;
+    while (r->end <= m->home)
+        r->homes[r->end++].live = true;
+    struct home_place *p = &r->homes[m->home];
+    p->live = false;
+    p->after = p->out = p->max = m->seq - 1;
+}
+
+/* A home speaks only for the topics that belong to it: a topic that a reload or restart gave another log may have left
+ * something behind in its former home. */
+static bool is_at_home(const struct slu_replay *r, const struct slu_msg *m)
+{
+    const struct slu_broker *b = r->w->broker;
+    enum slu_log_kind log = slu_rules_find(slu_broker_rules(b), m->topic)->log;
+    return !r->sub->wild || slu_store_home_of(b->store, m->topic, log) == r->page_home;
+}
+
 static struct slu_replay *replay_new(struct slu_sub *sub, struct slu_worker *w)
 {
     struct slu_bytes f = sub->route->filter;
@@ -81,11 +118,7 @@ static struct slu_replay *replay_new(struct slu_sub *sub, struct slu_worker *w)
     r->w = w;
     slu_timer_init(&r->retry, retry);
     r->recovered = true;
-    r->end = w->homes;
-    if (!sub->wild) {
-        r->first = slu_store_home_of(w->broker->store, f, slu_rules_find(slu_broker_rules(w->broker), f)->log);
-        r->end = r->first + 1;
-    }
+    place_homes(r);
     for (unsigned h = 0; h < w->homes; h++)
         r->homes[h].first_page = true;
     return r;
@@ -136,6 +169,8 @@ bool slu_replay_holds(struct slu_replay *r, const struct slu_msg *m)
 {
     if (!r || !m->seq)
         return false;
+    if (m->home < r->first || m->home >= r->end)
+        widen(r, m);
     struct home_place *p = &r->homes[m->home];
     if (p->live)
         return false;
@@ -252,9 +287,10 @@ static void note_head(struct slu_replay *r, unsigned home, uint64_t seq)
 
 /* --- the start: place, ok ---------------------------------------------------------------------------------------- */
 
-static bool reads_tail(const struct slu_replay *r)
+/* Of a cursor the places that still hold are read on from; of the others the newest values come. */
+static bool reads_tail(const struct slu_replay *r, const struct home_place *p)
 {
-    return !r->recovered || r->from == SLU_FROM_LATEST || (r->from == SLU_FROM_LAST && r->sub->wild);
+    return p->tail || r->from == SLU_FROM_LATEST || (r->from == SLU_FROM_LAST && r->sub->wild);
 }
 
 /* What an exact topic's reader may resume from if it hears nothing more: everything after it is still to come. */
@@ -343,12 +379,20 @@ static void announce_start(struct slu_replay *r)
     r->from = SLU_FROM_LATEST;
 }
 
+static void skip_to_tail(struct slu_replay *r)
+{
+    while (r->phase == REPLAY_TAIL && r->home < r->end && !r->homes[r->home].tail)
+        r->home++;
+}
+
 static void located(struct slu_replay *r)
 {
-    bool tail = reads_tail(r);
+    bool tail = false;
     for (unsigned h = r->first; h < r->end; h++) {
         struct home_place *p = &r->homes[h];
-        if (tail)
+        p->tail = reads_tail(r, p);
+        tail |= p->tail;
+        if (p->tail)
             p->after = p->max;
         p->out = p->after;
         p->live = r->from == SLU_FROM_NEW && p->skipped <= p->after;
@@ -358,6 +402,7 @@ static void located(struct slu_replay *r)
         drop_kept(r, r->n_kept);
     r->home = r->first;
     r->phase = tail ? REPLAY_TAIL : REPLAY_SCAN;
+    skip_to_tail(r);
     r->has_last = !r->sub->wild && r->start.epoch;
     r->last_offset = r->start.offset;
     if (r->sub->session && r->sub->session->state != SLU_SESSION_OPEN)
@@ -389,11 +434,12 @@ static void located_home(struct slu_store_req *req)
     p->epoch = l->epoch;
     r->w->home_epochs[r->home] = l->epoch;
     note_head(r, r->home, l->head_seq);
-    if (!l->recovered) {
+    if (!l->recovered || p->foreign) {
         r->recovered = false;
-        r->gone = l->gone;
+        r->gone = p->foreign ? SLU_EEXPECT_FAILED : l->gone;
         r->lost += lost_for_good(r, l);
         p->after = l->head_seq;
+        p->tail = true;
     }
     if (!r->sub->wild)
         r->start = start_position(r, l);
@@ -410,7 +456,7 @@ static void locate_next(struct slu_replay *r)
     struct slu_locate *l = start_request(r, located_home);
     l->home = r->home;
     l->filter = r->filter;
-    l->from = r->other_shape ? SLU_FROM_NEW : r->from;
+    l->from = r->homes[r->home].foreign ? SLU_FROM_NEW : r->from;
     l->n = r->n;
     l->after = r->pos;
     l->cur_epoch = r->homes[r->home].epoch;
@@ -429,10 +475,6 @@ void slu_replay_ready(struct slu_replay *r)
         finish(r);
         return;
     }
-    if (r->other_shape) {
-        r->recovered = false;
-        r->gone = SLU_EEXPECT_FAILED;
-    }
     r->phase = REPLAY_LOCATE;
     r->home = r->first;
     locate_next(r);
@@ -444,11 +486,12 @@ static bool read_cursor(struct slu_replay *r, struct slu_bytes text, enum slu_er
     bool fits = false;
     bool ok = places && slu_cursor_read(text, places, r->w->homes, &fits);
     *err = places ? SLU_EBAD_FRAME : SLU_ENOMEM;
+    unsigned durable = slu_store_durable_homes(r->w->broker->store);
     for (unsigned h = 0; ok && h < r->w->homes; h++) {
         r->homes[h].epoch = places[h].epoch;
         r->homes[h].after = places[h].seq;
+        r->homes[h].foreign = !fits && h >= durable; /* made when there were more or fewer workers */
     }
-    r->other_shape = ok && !fits;
     free(places);
     return ok;
 }
@@ -486,6 +529,8 @@ bool slu_replay_start(struct slu_sub *sub, const struct slu_subscribe *q, const 
 /* This home was live already, others are still being read: it is read again from here. */
 static void leave_home(struct slu_replay *r, const struct slu_msg *m)
 {
+    if (m->home < r->first || m->home >= r->end)
+        widen(r, m);
     struct home_place *p = &r->homes[m->home];
     p->live = false;
     p->after = p->out = m->seq - 1;
@@ -505,8 +550,7 @@ bool slu_replay_pause(struct slu_sub *sub, struct slu_msg *m)
         return false;
     for (unsigned h = r->first; h < r->end; h++)
         r->homes[h].after = r->homes[h].out = w->seen[h];
-    r->homes[m->home].after = r->homes[m->home].out = m->seq - 1;
-    r->homes[m->home].skipped = m->seq;
+    leave_home(r, m);
     r->last_offset = m->pos.offset - 1;
     r->has_last = !sub->wild;
     r->phase = REPLAY_SCAN;
@@ -602,11 +646,13 @@ static void tailed(struct slu_store_req *req)
         slu_deliver_gap(r->sub, r->sub->wild ? (struct slu_bytes){ 0 } : r->filter, t->cut, SLU_GAP_OVERFLOW);
     if (!r->next_topic.len)
         r->home++;
+    skip_to_tail(r);
     step(r);
 }
 
 static void read_more(struct slu_replay *r)
 {
+    r->page_home = r->home;
     if (r->phase == REPLAY_TAIL) {
         struct slu_bytes after = r->next_topic;
         struct slu_tail *t = start_request(r, tailed);
@@ -645,7 +691,7 @@ static bool deliver_page(struct slu_replay *r)
         struct slu_msg *m = r->msgs[r->at];
         bool retained = r->retained && r->retained[r->at];
         r->at++;
-        if (slu_deliver_wants(sub, m) && !is_overtaken(r, m)) {
+        if (slu_deliver_wants(sub, m) && is_at_home(r, m) && !is_overtaken(r, m)) {
             if (!slu_msg_expired(m, r->w->wall_ms))
                 slu_deliver_replayed(sub, m, retained);
             else if (r->phase == REPLAY_SCAN && is_loss(r, true))
@@ -675,12 +721,16 @@ static void join_home(struct slu_replay *r)
     r->page_at_head = false;
 }
 
-/* Starts from the first each time: a home that was live may have been left again. */
+/* In turns, a page of each: so a long past of one home does not outlast the short log of another. A home that was live
+ * may have been left again. */
 static bool find_behind(struct slu_replay *r)
 {
-    for (r->home = r->first; r->home < r->end; r->home++)
+    unsigned n = r->end - r->first, at = r->home - r->first;
+    for (unsigned i = 1; i <= n; i++) {
+        r->home = r->first + (at + i) % n;
         if (!r->homes[r->home].live)
             return true;
+    }
     return false;
 }
 

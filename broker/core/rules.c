@@ -105,6 +105,23 @@ void slu_rules_free(struct slu_rules *r)
     free(r);
 }
 
+/* The more specific rules come first, so none behind one that covers the whole filter has a say. */
+unsigned slu_rules_logs(const struct slu_rules *r, struct slu_bytes filter)
+{
+    unsigned logs = 0;
+    if (!slu_filter_is_wild(filter))
+        return 1u << slu_rules_find(r, filter)->log;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct slu_rule *rule = &r->entries[i].rule;
+        if (!slu_filter_overlaps(rule->filter, filter))
+            continue;
+        logs |= 1u << rule->log;
+        if (slu_filter_covers(rule->filter, filter))
+            return logs;
+    }
+    return logs | 1u << slu_rule_default.log;
+}
+
 const struct slu_rule *slu_rules_find(const struct slu_rules *r, struct slu_bytes topic)
 {
     const struct slu_map_node *exact = slu_map_get(&r->exact, topic);

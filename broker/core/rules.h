@@ -37,5 +37,7 @@ extern const struct slu_rule slu_rule_default;
 /* Copies the rules. Filters must be valid and distinct. */
 enum slu_err slu_rules_new(const struct slu_rule *rules, size_t n, struct slu_rules **out);
 void slu_rules_free(struct slu_rules *r);
+/* Which logs the topics that a filter matches may have: bits 1 << enum slu_log_kind. May name one too many. */
+unsigned slu_rules_logs(const struct slu_rules *r, struct slu_bytes filter);
 /* Never NULL; lives as long as the set. */
 const struct slu_rule *slu_rules_find(const struct slu_rules *r, struct slu_bytes topic);

@@ -278,11 +278,14 @@ static bool serve_metrics(struct slu_link *l)
 
 static void serve_ready(struct slu_link *l)
 {
-    bool is_draining = slu_broker_draining(l->loop->net->broker);
-    if (!is_draining)
+    const char *why = slu_broker_not_ready(l->loop->net->broker);
+    char text[256];
+    if (!why) {
         slu_http_answer(l, 200, "", "ready");
-    else
-        slu_http_answer(l, 503, "", l->side == SLU_NET_ADMIN ? "not ready: draining" : "not ready");
+        return;
+    }
+    snprintf(text, sizeof(text), "not ready: %s", why);
+    slu_http_answer(l, 503, "", l->side == SLU_NET_ADMIN ? text : "not ready");
 }
 
 /* How long the body is must be said once and plainly. False when the request was answered. */

@@ -108,3 +108,30 @@ Test(rules, many_exact_topics_are_found, .timeout = 5)
     free(rules);
     free(names);
 }
+
+Test(rules, the_logs_behind_a_filter_are_those_of_the_rules_it_meets, .timeout = 5)
+{
+    enum { NONE = 1 << SLU_LOG_NONE, MEMORY = 1 << SLU_LOG_MEMORY, DISK = 1 << SLU_LOG_DISK };
+    const struct slu_rule list[] = {
+        { .filter = slu_str("host/#"), .log = SLU_LOG_DISK },
+        { .filter = slu_str("host/+/raw"), .log = SLU_LOG_NONE },
+        { .filter = slu_str("disk/#"), .log = SLU_LOG_DISK },
+        { .filter = slu_str("one/exact"), .log = SLU_LOG_DISK },
+    };
+    static const struct {
+        const char *filter;
+        unsigned logs;
+    } rows[] = {
+        { "disk/#", DISK },          { "disk/+/a", DISK },       { "disk", DISK },
+        { "host/#", DISK | NONE },   { "host/+/raw", NONE },     { "host/a/raw", NONE },
+        { "host/a/+", DISK | NONE }, { "host/a/b", DISK },       { "#", DISK | NONE | MEMORY },
+        { "+/a", DISK | MEMORY },    { "one/+", DISK | MEMORY }, { "one/exact", DISK },
+        { "other/#", MEMORY },       { "$SYS/#", MEMORY },       { "+/+/raw", DISK | NONE | MEMORY },
+    };
+    struct slu_rules *r;
+    cr_assert(slu_rules_new(list, sizeof(list) / sizeof(list[0]), &r) == SLU_OK);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_expect(slu_rules_logs(r, slu_str(rows[i].filter)) == rows[i].logs, "%s: %u", rows[i].filter,
+                  slu_rules_logs(r, slu_str(rows[i].filter)));
+    slu_rules_free(r);
+}
