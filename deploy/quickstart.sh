@@ -14,7 +14,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build
 LOGS=$BUILD/quickstart
 PACKAGES="cmake ninja-build gcc libc6-dev pkg-config libwebsockets-dev libwebsockets-evlib-ev libev-dev libssl-dev
-libcbor-dev libxxhash-dev libyaml-dev zlib1g-dev ca-certificates"
+libcbor-dev libxxhash-dev libyaml-dev libsqlite3-dev zlib1g-dev ca-certificates"
 
 port="" install=1 broker="" feed=""
 
@@ -73,8 +73,9 @@ then run this again with --no-install"
     done
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || fail "these packages are missing:$missing
-run this as root, or install them and run it again"
+        command -v sudo >/dev/null || fail "packages are missing, and there is no sudo to install them with.
+Run this as root, or have root run the next line and then run this again:
+  apt-get update && apt-get install --no-install-recommends$missing"
         as_root=sudo
     fi
     say "Installing:$missing"
@@ -152,7 +153,7 @@ start_broker() {
     local admin=0
     is_taken 8081 || admin=8081
     say "Starting the broker"
-    "$BUILD/bin/sluiced" --config "$ROOT/deploy/quickstart.yaml" --dev --listen "localhost:$port" \
+    "$BUILD/bin/sluiced" --config "$ROOT/deploy/quickstart.yaml" --dev --data "$LOGS/data" --listen "localhost:$port" \
         --admin "127.0.0.1:$admin" --set "dashboard=$ROOT/clients/dashboard" \
         >"$LOGS/sluiced.out" 2>"$LOGS/sluiced.log" &
     broker=$!

@@ -92,6 +92,7 @@ trap interrupted INT TERM
 started=$SECONDS
 if [ "$setup" = 1 ]; then
     printf '== setup\n'
+    check_localhost
     install_packages
     install_node_modules
 fi

@@ -26,12 +26,22 @@ install_packages() {
     printf 'packages to install:%s\n' "$missing"
     local as_root=""
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || { printf 'run this as root, or install sudo\n' >&2; exit 2; }
+        command -v sudo >/dev/null || {
+            printf 'there is no sudo to install them with: run this as root, or have root install them\n' >&2
+            exit 2
+        }
         as_root=sudo
     fi
     $as_root apt-get update -q
     # shellcheck disable=SC2086  # a list of words is wanted
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+}
+
+# A bare chroot lacks what an installer or container writes into /etc/hosts; we do not write there, but say so.
+check_localhost() {
+    getent hosts localhost >/dev/null && return 0
+    printf '!! the name localhost has no address here: tests that connect to it fail; Debian has in /etc/hosts\n'
+    printf '!!     127.0.0.1 localhost\n!!     ::1 localhost ip6-localhost ip6-loopback\n'
 }
 
 # npm ci in every folder of the tests that has a lock file, unless the modules already match it.
