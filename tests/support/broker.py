@@ -71,10 +71,11 @@ def scalar(item):
 
 
 class Broker:
-    """settings become --set; config (dict or YAML text) becomes a file that --config names."""
+    """settings become --set; config (dict or YAML text) becomes a file that --config names; data is a folder that
+    outlives it (one of its own otherwise)."""
 
     def __init__(self, *flags, dev=True, settings=None, config=None, workers=None, env=None, nofile=None, listen=True,
-                 wait=True):
+                 wait=True, data=None):
         self.dir = Path(tempfile.mkdtemp(prefix="sluice-test-"))
         self.config_file = self.dir / "sluice.yaml"
         command = [program()]
@@ -86,7 +87,8 @@ class Broker:
         if listen:
             command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         workers = workers or os.environ.get("SLUICE_TEST_WORKERS") or 1
-        command += ["--data", str(self.dir / "data"), "--workers", str(workers), *flags_of(settings), *flags]
+        self.data = Path(data) if data else self.dir / "data"
+        command += ["--data", str(self.data), "--workers", str(workers), *flags_of(settings), *flags]
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))) if nofile else None
         self.command = command
         self.log_file = self.dir / "stderr.log"
@@ -158,6 +160,12 @@ class Broker:
 
     def reload(self):
         self.signal(signal.SIGHUP)
+
+    def kill(self):
+        """As a crash would, without warning; it may be stopped as usual afterwards."""
+        self.exit_expected = -signal.SIGKILL
+        self.signal(signal.SIGKILL)
+        self.process.wait()
 
     def wait_exit(self, timeout):
         try:
