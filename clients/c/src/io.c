@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -112,10 +113,12 @@ enum slu_io_rc slu_io_connect(struct slu_io *io, const struct slu_url *u, const 
     snprintf(port, sizeof(port), "%u", u->port);
     if (bind_address)
         hints.ai_family = strchr(bind_address, ':') ? AF_INET6 : AF_INET;
-    int rc = getaddrinfo(u->host, port, &hints, &io->addresses);
+    /* No name means loopback: localhost is that with no resolver or hosts file either (RFC 6761, section 6.3). */
+    const char *name = strcasecmp(u->host, "localhost") == 0 ? NULL : u->host;
+    int rc = getaddrinfo(name, port, &hints, &io->addresses);
     if (rc != 0) { /* loopback names work without a configured interface too */
         hints.ai_flags = 0;
-        rc = getaddrinfo(u->host, port, &hints, &io->addresses);
+        rc = getaddrinfo(name, port, &hints, &io->addresses);
     }
     if (rc != 0) {
         io->addresses = NULL;
