@@ -172,6 +172,18 @@ bool slu_session_login_at_deadline(struct slu_session *s)
     return login(s, NULL, NULL, s->bearer, s->bearer.len ? SLU_CLOSE_TOKEN : SLU_CLOSE_LOGIN_TIMEOUT);
 }
 
+/* A right that is gone takes its queued messages with it. They cannot be told from others' in the queue: so the whole
+ * queue goes, and the client, which is told to come back at once, resumes what it may still read. */
+static void take_rights(struct slu_session *s, const struct slu_identity *fresh)
+{
+    unsigned before = s->n_subs;
+    bool has_queued = s->queue.msgs > 0;
+    s->identity = *fresh;
+    slu_sub_end_forbidden(s);
+    if (has_queued && s->n_subs < before)
+        slu_life_end(s, SLU_CLOSE_DRAINING, "rights were taken away: reconnect and resume", SLU_END_DROP_QUEUE, 0);
+}
+
 void slu_session_renew(struct slu_session *s, const struct slu_reqid *id, struct slu_bytes token)
 {
     const char *why = NULL;
@@ -187,8 +199,9 @@ void slu_session_renew(struct slu_session *s, const struct slu_reqid *id, struct
         slu_session_error(s, id, rc, why, NULL);
         return;
     }
-    s->identity = fresh;
-    slu_sub_end_forbidden(s);
+    take_rights(s, &fresh);
+    if (s->state != SLU_SESSION_OPEN)
+        return;
     slu_life_arm(s);
     if (id && id->type != SLU_ID_NONE) {
         struct slu_event ev = { .type = SLU_EV_OK, .id = id };
@@ -211,8 +224,7 @@ static void review(struct slu_session *s)
         slu_life_end(s, SLU_CLOSE_TOKEN, why ? why : slu_err_info(rc)->message, SLU_END_DROP_QUEUE, 0);
         return;
     }
-    s->identity = fresh;
-    slu_sub_end_forbidden(s);
+    take_rights(s, &fresh);
 }
 
 void slu_session_review_all(struct slu_worker *w)

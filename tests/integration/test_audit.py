@@ -194,6 +194,26 @@ def rights_taken_away_end_what_lives_on_them(t):
 
 
 @case
+def what_was_queued_for_a_right_goes_with_it(t):
+    broker = t.broker(dev=False, config=rights("a/#", "b/#"))
+    reader, writer = t.client(broker), t.client(broker)
+    reader.sub("a/1", sub=1)
+    for n in range(8):  # far more than the socket takes while nobody reads
+        writer.send_many([{"op": "pub", "topic": "a/1", "data": "x" * 100000} for _ in range(8)])
+        writer.barrier()
+    broker.write_config(rights("b/#"))
+    broker.reload()
+    deadline = time.monotonic() + 10 * SLOW
+    while writer.call("pub", topic="a/1", data=1)["op"] == "ok":
+        ok(time.monotonic() < deadline, "the reload did not come into force")
+    writer.barrier()
+    frames = reader.until(lambda f: f["op"] == "bye")
+    has(frames[-1], close=4300, code="draining", retry=True)
+    ok(len([f for f in frames if f["op"] == "msg"]) < 64, "the queue was sent all the same", len(frames))
+    has(t.client(broker).call("sub", topic="a/1"), op="err", code="topic_forbidden")
+
+
+@case
 def a_first_frame_that_is_refused_gets_its_answer(t):
     broker = t.broker(dev=False)
     client = t.client(broker, hello=False)
