@@ -12,7 +12,8 @@
  * caller. After close() every pending request ends with SLU_ECLOSED.
  *
  * The feed. After a message is committed the engine calls feed(msg) once, for each home in seq order, before the
- * append's done. Nothing that was refused or repeated (dedup) is fed.
+ * append's done. Nothing that was refused or repeated (dedup) is fed. A position or seq that was fed is known to every
+ * locate and scan that is asked for later: its reader may be back on another connection at once.
  *
  * Time comes from the caller (env.wall_ms): an engine reads no clock. Expired messages and those beyond a rule's age
  * are never returned; trimming may lag behind, but never shows. */

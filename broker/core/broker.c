@@ -24,12 +24,14 @@ void slu_settings_default(struct slu_settings *s)
         .requests_in_flight_max = 256,
         .groups_max = 4096,
         .pending_max = 16384,
+        .unacked_max = 16384,
         .login_timeout_ms = 5000,
         .ping_interval_ms = 25000,
         .ping_timeout_ms = 10000,
         .close_timeout_ms = 5000,
         .presence_grace_ms = 2000,
         .dedup_window_ms = 300000,
+        .durable_expiry_ms = UINT64_C(7) * 86400 * 1000,
     };
 }
 
@@ -77,10 +79,15 @@ enum slu_err slu_broker_new(const struct slu_settings *settings, const struct sl
     env.epoch_seed = slu_rng_u64();
     env.epoch_seed = (env.epoch_seed & 0x3ffffffffffu) | 1;
     rc = slu_store_open(engines, &env, why, &b->store);
-    if (!rc)
-        rc = slu_store_restore(b->store);
     if (rc)
         goto fail;
+    rc = slu_store_restore(b->store);
+    if (rc) {
+        if (why && rc == SLU_EUNAVAILABLE)
+            slu_buf_addf(why, "the retained values in %s cannot be read: look after the disk and the rights there",
+                         engines->path);
+        goto fail;
+    }
     *out = b;
     return SLU_OK;
 fail:

@@ -48,7 +48,9 @@ struct slu_settings {
     unsigned publishes_in_flight_max, requests_in_flight_max; /* for each connection */
     unsigned groups_max;                                      /* process-wide, for each worker */
     size_t pending_max;                                       /* keys a conflating subscription may hold back */
+    size_t unacked_max;                                       /* messages of a durable subscription */
     uint64_t login_timeout_ms, ping_interval_ms, ping_timeout_ms, close_timeout_ms, presence_grace_ms, dedup_window_ms;
+    uint64_t durable_expiry_ms; /* how long a name is remembered after its last use */
 };
 
 /* Defaults for tests and main: everything but node and workers set. */

@@ -2,6 +2,7 @@
 #include "broker/core/delivery.h"
 
 #include "broker/core/broker_state.h"
+#include "broker/core/durable.h"
 #include "broker/core/group.h"
 #include "broker/core/life.h"
 #include "broker/core/output.h"
@@ -147,6 +148,10 @@ uint32_t slu_deliver(struct slu_worker *w, struct slu_msg *m, struct slu_publish
 static void send_one(struct slu_sub *sub, struct slu_msg *m, bool retained)
 {
     struct slu_event ev = { .type = SLU_EV_MSG };
+    if (sub->more->durable && !slu_durable_note(sub->more->durable, m)) {
+        no_memory(sub->session);
+        return;
+    }
     ev.msg.msg = m;
     ev.msg.has_sub = true;
     ev.msg.sub = sub->number;
@@ -173,11 +178,18 @@ void slu_deliver_gap(struct slu_sub *sub, struct slu_bytes topic, uint64_t lost,
     slu_out_event(sub->session, &ev);
 }
 
+/* What the reader itself still takes: its credit, and for a name what may be unacknowledged. */
+static bool may_go_out(const struct slu_sub *sub)
+{
+    const struct slu_sub_more *more = sub->more;
+    return (!more->has_credit || more->credit) && (!more->durable || slu_durable_has_room(more->durable));
+}
+
 bool slu_deliver_has_room(const struct slu_sub *sub)
 {
     if (sub->group)
         return slu_group_has_room(sub->group);
-    return (!sub->more->has_credit || sub->more->credit) && slu_out_is_low(sub->session);
+    return may_go_out(sub) && slu_out_is_low(sub->session);
 }
 
 static void charge(struct slu_sub *sub, size_t bytes_before, size_t n_before)
@@ -353,7 +365,7 @@ void slu_deliver_drop(struct slu_sub *sub)
 
 static void close_slow(struct slu_sub *sub)
 {
-    bool credit_out = sub->more->has_credit && !sub->more->credit;
+    bool credit_out = !may_go_out(sub);
     slu_count(sub->session->worker->broker, SLU_COUNT_readers_closed_slow, 1);
     slu_life_end(sub->session, SLU_CLOSE_SLOW_CONSUMER, NULL, credit_out ? SLU_END_AFTER_QUEUE : SLU_END_DROP_QUEUE, 0);
 }
@@ -392,7 +404,7 @@ static void overflow(struct slu_sub *sub, struct slu_msg *m)
 static bool has_live_room(const struct slu_sub *sub, const struct slu_msg *m)
 {
     const struct slu_sub_more *more = sub->more;
-    if (more->has_credit && !more->credit)
+    if (m->seq ? !may_go_out(sub) : more->has_credit && !more->credit)
         return false;
     if (more->has_overflow && (more->overflow == SLU_OVERFLOW_CONFLATE || more->overflow == SLU_OVERFLOW_DROP_OLDEST))
         return slu_out_is_low(sub->session);

@@ -27,6 +27,14 @@ void slu_group_has_room_again(struct slu_member_state *m);          /* after a m
  * it cannot, the group goes. live: from inside a delivery. */
 void slu_group_started(struct slu_group *g);
 void slu_group_failed(struct slu_group *g, enum slu_err err);
+/* located: it knows where it begins, which is written down before slu_replay_begin; caught_up: it is live on every home. */
+void slu_group_located(struct slu_group *g);
+void slu_group_caught_up(struct slu_group *g);
+/* Of one that was remembered and is taken up again: up to `read` of a home everything was handed out before, and is work
+ * only if it was not acknowledged. starts_over: the home has another past. */
+bool slu_group_is_taken_up(const struct slu_group *g);
+bool slu_group_has_read(const struct slu_group *g, unsigned home, uint64_t seq);
+void slu_group_starts_over(struct slu_group *g, unsigned home);
 void slu_group_live(struct slu_group *g, struct slu_msg *m);
 void slu_group_offer(struct slu_group *g, struct slu_msg *m);
 bool slu_group_has_room(const struct slu_group *g);

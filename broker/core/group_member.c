@@ -3,8 +3,9 @@
 
 #include "broker/core/broker_state.h"
 #include "broker/core/delivery.h"
+#include "broker/core/durable.h"
+#include "broker/core/life.h"
 #include "broker/core/output.h"
-#include "broker/core/query.h"
 #include "broker/core/subscription.h"
 
 #include <stdlib.h>
@@ -44,6 +45,7 @@ void slu_member_mail_free(struct slu_member_mail *mm)
 {
     slu_msg_unref(mm->msg);
     slu_member_unref(mm->member);
+    free(mm->ask);
     free(mm);
 }
 
@@ -128,6 +130,34 @@ static void message(struct slu_member_state *m, struct slu_member_mail *mm)
     slu_member_mail_free(mm);
 }
 
+static void settled(struct slu_member_mail *mm)
+{
+    struct slu_reqid id = mm->ask->query.id;
+    struct slu_session *s = slu_query_end(&mm->ask->query);
+    struct slu_event ev = { .type = SLU_EV_OK, .id = &id };
+    if (!s)
+        return;
+    slu_life_op_ends(s);
+    if (mm->code)
+        slu_session_error(s, &id, (enum slu_err)mm->code, NULL, NULL);
+    else
+        slu_out_event(s, &ev);
+}
+
+static void end(struct slu_member_state *m, enum slu_err err)
+{
+    struct slu_sub *sub = m->sub;
+    if (!sub)
+        return;
+    struct slu_session *s = sub->session;
+    struct slu_event ev = { .type = SLU_EV_END };
+    ev.end.sub = sub->number;
+    ev.end.code = err;
+    ev.end.message = "the work queue cannot go on here; subscribe again";
+    slu_sub_end(sub);
+    slu_out_event(s, &ev);
+}
+
 static void session_run(struct slu_mail *mail, void *owner)
 {
     struct slu_member_mail *mm = slu_container_of(mail, struct slu_member_mail, mail);
@@ -139,6 +169,10 @@ static void session_run(struct slu_mail *mail, void *owner)
     }
     if (mm->op == SLU_MEMBER_JOINED)
         joined(m, (enum slu_err)mm->code);
+    else if (mm->op == SLU_MEMBER_SETTLED)
+        settled(mm);
+    else if (mm->op == SLU_MEMBER_END)
+        end(m, (enum slu_err)mm->code);
     else if (mm->op == SLU_MEMBER_GAP && m->sub)
         slu_deliver_gap(m->sub, mm->topic, mm->n, (enum slu_gap_reason)mm->code);
     slu_member_mail_free(mm);
@@ -233,6 +267,27 @@ bool slu_group_credit(struct slu_member_state *m, uint64_t credit)
     return true;
 }
 
+static void settle_durable(struct slu_sub *sub, const struct slu_reqid *id, struct slu_bytes topic, struct slu_pos pos,
+                           enum slu_member_op op, bool upto)
+{
+    if (op == SLU_MEMBER_ACK)
+        slu_durable_ack(sub->more->durable, id, topic, pos, upto);
+    else
+        slu_session_error(sub->session, id, SLU_EUNSUPPORTED, "a durable subscription takes no nack",
+                          "a message that is not acknowledged comes again after a reconnect; work queues know nack");
+}
+
+static bool ask(struct slu_session *s, const struct slu_reqid *id, struct slu_member_mail *mm)
+{
+    mm->ask = calloc(1, sizeof(*mm->ask));
+    if (!mm->ask)
+        return false;
+    mm->ask->mail = mm;
+    slu_query_follow(&mm->ask->query, s, id);
+    slu_life_op_begins(s);
+    return true;
+}
+
 static void settle(struct slu_session *s, const struct slu_reqid *id, uint64_t number, struct slu_bytes topic,
                    struct slu_pos pos, enum slu_member_op op, bool flag, uint64_t n)
 {
@@ -241,12 +296,20 @@ static void settle(struct slu_session *s, const struct slu_reqid *id, uint64_t n
         slu_session_error(s, id, SLU_EUNKNOWN_SUB, NULL, NULL);
         return;
     }
+    if (sub->more && sub->more->durable) {
+        settle_durable(sub, id, topic, pos, op, flag);
+        return;
+    }
     if (!sub->more || !sub->more->member) {
         slu_session_error(s, id, SLU_EUNSUPPORTED, "that subscription takes no acknowledgements",
-                          "make it with group and ack:true");
+                          "make it with durable, or with group and ack:true");
         return;
     }
     struct slu_member_mail *mm = slu_member_mail_new(sub->more->member, op, topic);
+    if (mm && id && id->type != SLU_ID_NONE && !ask(s, id, mm)) {
+        slu_member_mail_free(mm);
+        mm = NULL;
+    }
     if (!mm) {
         slu_session_error(s, id, SLU_ENOMEM, NULL, NULL);
         return;
@@ -255,10 +318,6 @@ static void settle(struct slu_session *s, const struct slu_reqid *id, uint64_t n
     mm->flag = flag;
     mm->n = n;
     slu_member_post_home(mm);
-    if (id && id->type != SLU_ID_NONE) {
-        struct slu_event ev = { .type = SLU_EV_OK, .id = id };
-        slu_out_event(s, &ev);
-    }
 }
 
 void slu_session_ack(struct slu_session *s, const struct slu_reqid *id, uint64_t sub, struct slu_bytes topic,

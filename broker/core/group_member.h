@@ -3,6 +3,8 @@
 #pragma once
 
 #include "broker/core/group.h"
+#include "broker/core/keep.h"
+#include "broker/core/query.h"
 
 #include <stdatomic.h>
 
@@ -42,12 +44,22 @@ enum slu_member_op {
     SLU_MEMBER_RETURN,  /* to home: a MESSAGE that found no room */
     SLU_MEMBER_ROOM,    /* to home: after RETURN, there is room again */
     SLU_MEMBER_JOINED,  /* to session: err */
+    SLU_MEMBER_SETTLED, /* to session: an ACK or NACK that asked, err */
+    SLU_MEMBER_END,     /* to session: the group has ended, err */
     SLU_MEMBER_MESSAGE, /* to session: msg, n = try */
     SLU_MEMBER_GAP,     /* to session: topic, n = lost, flag: reason in err's place */
 };
 
+/* An ACK or NACK whose sender wants to know when it is kept. */
+struct slu_member_ask {
+    struct slu_keep_wait wait; /* the home's */
+    struct slu_query query;    /* the session's */
+    struct slu_member_mail *mail;
+};
+
 struct slu_member_mail {
     struct slu_mail mail;
+    struct slu_member_ask *ask; /* NULL: nobody asks */
     struct slu_member_state *member;
     enum slu_member_op op;
     uint64_t n;

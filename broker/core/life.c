@@ -138,6 +138,24 @@ void slu_life_update_reading(struct slu_session *s)
     s->ops->read(s->link, on);
 }
 
+void slu_life_op_begins(struct slu_session *s)
+{
+    s->n_ops++;
+    if (s->read_off_flight || s->n_ops < slu_worker_settings(s->worker)->publishes_in_flight_max)
+        return;
+    s->read_off_flight = true;
+    slu_life_update_reading(s);
+}
+
+void slu_life_op_ends(struct slu_session *s)
+{
+    s->n_ops--;
+    if (!s->read_off_flight || s->n_ops > slu_worker_settings(s->worker)->publishes_in_flight_max / 2)
+        return;
+    s->read_off_flight = false;
+    slu_life_update_reading(s);
+}
+
 void slu_session_alive(struct slu_session *s)
 {
     s->last_rx_ms = s->worker->now_ms;

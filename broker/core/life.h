@@ -19,6 +19,10 @@ void slu_life_timer(struct slu_timer *t, uint64_t now_ms);
 void slu_life_arm(struct slu_session *s);
 /* After one of the read_off flags changed. */
 void slu_life_update_reading(struct slu_session *s);
+/* One more, or less, of what the session has asked to be stored is under way: too much of it, and it is not read from
+ * for a while. */
+void slu_life_op_begins(struct slu_session *s);
+void slu_life_op_ends(struct slu_session *s);
 /* Frees a session that is gone (end of turn). */
 void slu_life_reap(struct slu_session *s);
 /* In session.c: the login that silence stands for, and the very end. */

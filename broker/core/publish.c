@@ -31,6 +31,7 @@ struct slu_publish_op {
     struct slu_list link;        /* session->publishes */
     struct slu_reqid id;
     void (*done)(void *arg, uint32_t matched); /* direct ones */
+    void (*told)(void *arg, enum slu_err err); /* internal ones */
     void *arg;
     atomic_uint pending;
     _Atomic uint32_t matched;
@@ -90,11 +91,7 @@ static void let_go(struct slu_publish_op *op)
         return;
     slu_list_remove(&op->link);
     op->session = NULL;
-    s->n_ops--;
-    if (s->read_off_flight && s->n_ops <= slu_worker_settings(s->worker)->publishes_in_flight_max / 2) {
-        s->read_off_flight = false;
-        slu_life_update_reading(s);
-    }
+    slu_life_op_ends(s);
 }
 
 static void answer(struct slu_publish_op *op)
@@ -150,6 +147,8 @@ static void complete(struct slu_publish_op *op)
         op->done(op->arg, atomic_load(&op->matched));
     else
         answer(op);
+    if (op->told)
+        op->told(op->arg, op->append.req.err);
     let_go(op);
     op_free(op);
 }
@@ -252,14 +251,23 @@ static void send(struct slu_worker *w, struct slu_publish_op *op, const struct s
     slu_store_append(w->broker->store, &op->append);
 }
 
-void slu_publish_internal(struct slu_worker *w, struct slu_msg *m)
+void slu_publish_and_tell(struct slu_worker *w, struct slu_msg *m, void (*done)(void *arg, enum slu_err err), void *arg)
 {
     struct slu_publish_op *op = op_new(w, m);
     if (!op) {
         slu_msg_unref(m);
+        if (done)
+            done(arg, SLU_ENOMEM);
         return;
     }
+    op->told = done;
+    op->arg = arg;
     send(w, op, slu_rules_find(slu_broker_rules(w->broker), m->topic));
+}
+
+void slu_publish_internal(struct slu_worker *w, struct slu_msg *m)
+{
+    slu_publish_and_tell(w, m, NULL, NULL);
 }
 
 void slu_publish_direct(struct slu_worker *w, struct slu_msg *m, void (*done)(void *arg, uint32_t matched), void *arg)
@@ -278,14 +286,10 @@ void slu_publish_direct(struct slu_worker *w, struct slu_msg *m, void (*done)(vo
 
 /* --- from a session ----------------------------------------------------------------------------------------------- */
 
-/* Memory runs short, or too much of this publisher is under way: it is not read from for a while. */
+/* Memory runs short: this publisher is not read from for a while. */
 static void slow_down(struct slu_session *s)
 {
     struct slu_worker *w = s->worker;
-    if (s->n_ops >= slu_worker_settings(w)->publishes_in_flight_max && !s->read_off_flight) {
-        s->read_off_flight = true;
-        slu_life_update_reading(s);
-    }
     if (s->read_off_memory || slu_account_pressure(&w->broker->account) < SLU_PRESSURE_PUBLISHERS)
         return;
     slu_count(w->broker, SLU_COUNT_publishers_slowed, 1);
@@ -320,7 +324,7 @@ void slu_session_publish(struct slu_session *s, const struct slu_reqid *id, cons
     op->append.has_expect = p->has_expect;
     op->append.expect = p->expect;
     slu_list_push_back(&s->publishes, &op->link);
-    s->n_ops++;
+    slu_life_op_begins(s);
     send(w, op, rule);
     slow_down(s);
 }

@@ -12,6 +12,10 @@ void slu_publish_feed(void *broker, unsigned worker, struct slu_msg *msg);
  * not from inside a delivery. */
 void slu_publish_internal(struct slu_worker *w, struct slu_msg *m);
 
+/* The same, and done hears how it went, on w; maybe inside the call. */
+void slu_publish_and_tell(struct slu_worker *w, struct slu_msg *m, void (*done)(void *arg, enum slu_err err),
+                          void *arg);
+
 /* Gives a message without position to all readers, answers with the number of readers that matched. done runs on w,
  * later. Borrowed message. Does not pass the log. */
 void slu_publish_direct(struct slu_worker *w, struct slu_msg *m, void (*done)(void *arg, uint32_t matched), void *arg);

@@ -3,8 +3,9 @@
 
 #include "broker/core/broker_state.h"
 
-void slu_query_start(struct slu_query *q, struct slu_session *s, const struct slu_reqid *id)
+void slu_query_follow(struct slu_query *q, struct slu_session *s, const struct slu_reqid *id)
 {
+    q->is_request = false;
     q->session = s;
     q->origin = s->worker;
     if (id)
@@ -13,6 +14,12 @@ void slu_query_start(struct slu_query *q, struct slu_session *s, const struct sl
         q->id.type = SLU_ID_NONE;
     slu_list_init(&q->link);
     slu_list_push_back(&s->queries, &q->link);
+}
+
+void slu_query_start(struct slu_query *q, struct slu_session *s, const struct slu_reqid *id)
+{
+    slu_query_follow(q, s, id);
+    q->is_request = true;
     s->n_requests++;
 }
 
@@ -22,7 +29,7 @@ struct slu_session *slu_query_end(struct slu_query *q)
     if (!s)
         return NULL;
     slu_list_remove(&q->link);
-    s->n_requests--;
+    s->n_requests -= q->is_request;
     q->session = NULL;
     return s;
 }

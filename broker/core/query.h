@@ -9,9 +9,12 @@ struct slu_query {
     struct slu_list link;        /* session->queries */
     struct slu_worker *origin;
     struct slu_reqid id;
+    bool is_request;
 };
 
 void slu_query_start(struct slu_query *q, struct slu_session *s, const struct slu_reqid *id);
+/* The same for what is no request: it does not count against their bound. */
+void slu_query_follow(struct slu_query *q, struct slu_session *s, const struct slu_reqid *id);
 /* The answer is there: the session to tell, or NULL. */
 struct slu_session *slu_query_end(struct slu_query *q);
 /* The session is being freed. */

@@ -5,6 +5,7 @@
 #include "broker/core/broker_state.h"
 #include "broker/core/cursor.h"
 #include "broker/core/delivery.h"
+#include "broker/core/durable.h"
 #include "broker/core/group.h"
 #include "broker/core/interest.h"
 #include "broker/core/output.h"
@@ -234,6 +235,8 @@ static void finish(struct slu_replay *r)
     sub->more->replay = NULL;
     replay_free(r);
     slu_sub_refresh(sub);
+    if (sub->group)
+        slu_group_caught_up(sub->group);
     if (sub->session && (sub->more->has_pending_map || sub->more->lost))
         slu_deliver_held(sub);
     slu_sub_slim(sub);
@@ -387,14 +390,27 @@ static void skip_to_tail(struct slu_replay *r)
 
 static void located(struct slu_replay *r)
 {
-    bool tail = false;
     for (unsigned h = r->first; h < r->end; h++) {
         struct home_place *p = &r->homes[h];
         p->tail = reads_tail(r, p);
-        tail |= p->tail;
         if (p->tail)
             p->after = p->max;
         p->out = p->after;
+    }
+    if (r->sub->group)
+        slu_group_located(r->sub->group);
+    else if (r->sub->more->durable)
+        slu_durable_located(r->sub->more->durable);
+    else
+        slu_replay_begin(r);
+}
+
+void slu_replay_begin(struct slu_replay *r)
+{
+    bool tail = false;
+    for (unsigned h = r->first; h < r->end; h++) {
+        struct home_place *p = &r->homes[h];
+        tail |= p->tail;
         p->live = r->from == SLU_FROM_NEW && p->skipped <= p->after;
     }
     announce_start(r);
@@ -418,6 +434,19 @@ static uint64_t lost_for_good(const struct slu_replay *r, const struct slu_locat
     return l->head.offset - r->pos.offset - 1;
 }
 
+/* A work queue that was remembered goes on with whatever there still is, and tells what is not. */
+static bool takes_up(struct slu_replay *r, const struct slu_locate *l)
+{
+    struct home_place *p = &r->homes[r->home];
+    bool is_there = !p->foreign && l->gone == SLU_EHISTORY_GONE;
+    if (!r->sub->group || !slu_group_is_taken_up(r->sub->group))
+        return false;
+    p->after = is_there ? l->cur_seq : 0;
+    if (!is_there)
+        slu_group_starts_over(r->sub->group, r->home);
+    return true;
+}
+
 static void located_home(struct slu_store_req *req)
 {
     struct slu_replay *r = replay_of(req);
@@ -434,7 +463,7 @@ static void located_home(struct slu_store_req *req)
     p->epoch = l->epoch;
     r->w->home_epochs[r->home] = l->epoch;
     note_head(r, r->home, l->head_seq);
-    if (!l->recovered || p->foreign) {
+    if ((!l->recovered || p->foreign) && !takes_up(r, l)) {
         r->recovered = false;
         r->gone = p->foreign ? SLU_EEXPECT_FAILED : l->gone;
         r->lost += lost_for_good(r, l);
@@ -562,17 +591,15 @@ bool slu_replay_pause(struct slu_sub *sub, struct slu_msg *m)
     return true;
 }
 
-bool slu_replay_cursor(const struct slu_replay *r, struct slu_buf *out)
+struct slu_cursor_place slu_replay_place(const struct slu_replay *r, unsigned h)
 {
-    if (r->phase != REPLAY_SCAN)
-        return false;
-    for (unsigned h = 0; h < r->w->homes; h++) {
-        uint64_t seq = r->homes[h].live ? r->w->seen[h] : r->homes[h].out;
-        struct slu_cursor_place p = { r->w->home_epochs[h], seq };
-        slu_buf_add_str(out, h ? "-" : "");
-        slu_cursor_write(out, &p, 1);
-    }
-    return !out->failed;
+    bool is_read = h >= r->first && h < r->end && !r->homes[h].live;
+    return (struct slu_cursor_place){ r->w->home_epochs[h], is_read ? r->homes[h].out : r->w->seen[h] };
+}
+
+bool slu_replay_is_scanning(const struct slu_replay *r)
+{
+    return r->phase == REPLAY_SCAN;
 }
 
 /* --- pages ------------------------------------------------------------------------------------------------------- */
@@ -582,6 +609,12 @@ static bool is_loss(const struct slu_replay *r, bool first_page)
 {
     bool by_window = r->from == SLU_FROM_FIRST || r->from == SLU_FROM_LAST || r->from == SLU_FROM_SINCE;
     return !(r->is_start && first_page && by_window);
+}
+
+/* A work queue reads this part again for what was not acknowledged; what else is missing is done. */
+static bool is_done(const struct slu_replay *r, uint64_t seq)
+{
+    return r->sub->group && slu_group_has_read(r->sub->group, r->home, seq);
 }
 
 static void take_page(struct slu_replay *r, struct slu_msg **msgs, bool *retained, size_t n)
@@ -613,13 +646,15 @@ static void scanned(struct slu_store_req *req)
         return;
     }
     struct slu_bytes topic = r->sub->wild ? (struct slu_bytes){ 0 } : r->filter;
-    if (s->trimmed && is_loss(r, p->first_page))
+    /* A topic loses its oldest first: what is missing of one is missing before what is there. */
+    bool tells = !is_done(r, s->n && !r->sub->wild ? s->msgs[0]->seq : s->next_seq);
+    if (tells && s->trimmed && is_loss(r, p->first_page))
         slu_deliver_gap(r->sub, topic, lost_before(r, s), SLU_GAP_TRIMMED);
     if (s->n) {
         r->last_offset = s->msgs[s->n - 1]->pos.offset;
         r->has_last = !r->sub->wild;
     }
-    if (s->expired && is_loss(r, true))
+    if (tells && s->expired && is_loss(r, true))
         slu_deliver_gap(r->sub, topic, s->expired, SLU_GAP_EXPIRED);
     p->first_page = false;
     p->after = s->next_seq;
@@ -694,7 +729,7 @@ static bool deliver_page(struct slu_replay *r)
         if (slu_deliver_wants(sub, m) && is_at_home(r, m) && !is_overtaken(r, m)) {
             if (!slu_msg_expired(m, r->w->wall_ms))
                 slu_deliver_replayed(sub, m, retained);
-            else if (r->phase == REPLAY_SCAN && is_loss(r, true))
+            else if (r->phase == REPLAY_SCAN && is_loss(r, true) && !is_done(r, m->seq))
                 slu_deliver_gap(sub, m->topic, 1, SLU_GAP_EXPIRED);
         }
         if (r->phase == REPLAY_SCAN)
@@ -722,11 +757,11 @@ static void join_home(struct slu_replay *r)
 }
 
 /* In turns, a page of each: so a long past of one home does not outlast the short log of another. A home that was live
- * may have been left again. */
+ * may have been left again. A single topic has two homes only while it moves: first all of the former. */
 static bool find_behind(struct slu_replay *r)
 {
     unsigned n = r->end - r->first, at = r->home - r->first;
-    for (unsigned i = 1; i <= n; i++) {
+    for (unsigned i = r->sub->wild ? 1 : 0; i <= n; i++) {
         r->home = r->first + (at + i) % n;
         if (!r->homes[r->home].live)
             return true;

@@ -5,6 +5,7 @@
  * out meanwhile joins that home without hole or repeat; a store answers a scan behind everything it has fed up to n. */
 #pragma once
 
+#include "broker/core/cursor.h"
 #include "broker/core/state.h"
 
 struct slu_subscribe;
@@ -15,6 +16,8 @@ bool slu_replay_start(struct slu_sub *sub, const struct slu_subscribe *q, const 
                       enum slu_err *err);
 /* The interest is in force on every worker. */
 void slu_replay_ready(struct slu_replay *r);
+/* Its place has been written down, for a subscription that remembers it: answers ok, reads. */
+void slu_replay_begin(struct slu_replay *r);
 /* Leaves live delivery at m, which was not delivered; of that home alone, where others are still being read. False
  * without memory. */
 bool slu_replay_pause(struct slu_sub *sub, struct slu_msg *m);
@@ -27,7 +30,9 @@ bool slu_replay_holds(struct slu_replay *r, const struct slu_msg *m);
 /* m has no place in a log and comes before the replay's newest values are out: kept until they are, or left out because
  * it comes before the ok. False: deliver it now. r may be NULL. */
 bool slu_replay_keeps(struct slu_replay *r, struct slu_msg *m);
-/* A cursor behind what this reader has been given so far; false while there is none (before its scan). */
-bool slu_replay_cursor(const struct slu_replay *r, struct slu_buf *out);
+/* How far this reader has come in a home, once it was located: all up to there has been given to it. */
+struct slu_cursor_place slu_replay_place(const struct slu_replay *r, unsigned home);
+/* Its start and its newest values are out: what comes is the log, in order. */
+bool slu_replay_is_scanning(const struct slu_replay *r);
 /* The subscription ends; a request under way lets go of it when it comes back. */
 void slu_replay_forget(struct slu_replay *r);

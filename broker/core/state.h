@@ -25,6 +25,7 @@ struct slu_rate;
 struct slu_replay;
 struct slu_group;
 struct slu_member_state;
+struct slu_durable;
 
 enum slu_session_state {
     SLU_SESSION_LOGIN,   /* open, nobody yet: next OPEN (login), CLOSING */
@@ -49,6 +50,7 @@ struct slu_sub_more {
     struct slu_replay *replay;       /* NULL = live on every home */
     struct slu_list blocked;         /* in session->blocked while it waits for room or credit */
     struct slu_member_state *member; /* of a work queue */
+    struct slu_durable *durable;     /* it has a name and remembers what was acknowledged */
 };
 
 struct slu_sub {
@@ -114,6 +116,8 @@ struct slu_worker {
     struct slu_router *watchers; /* presence: filters -> workers that watch joins and leaves */
     struct slu_map requests;     /* reply tokens -> struct slu_request */
     struct slu_map groups;
+    struct slu_list keeps;   /* struct slu_keep: what is remembered under a name */
+    struct slu_map durables; /* struct slu_durable: those that hold their name */
     struct slu_map presence; /* graces of the topics that live here */
     struct slu_rate *rates;  /* NULL until a rule bounds a rate */
     struct slu_run runs[SLU_WIRES];

@@ -4,6 +4,7 @@
 #include "broker/core/broker_state.h"
 #include "broker/core/cursor.h"
 #include "broker/core/delivery.h"
+#include "broker/core/durable.h"
 #include "broker/core/group.h"
 #include "broker/core/interest.h"
 #include "broker/core/output.h"
@@ -89,6 +90,12 @@ void slu_sub_resume_blocked(struct slu_session *s)
     }
 }
 
+void slu_sub_has_room_again(struct slu_sub *sub)
+{
+    if (slu_deliver_has_room(sub))
+        go_on(sub);
+}
+
 /* --- end --------------------------------------------------------------------------------------------------------- */
 
 static void more_free(struct slu_sub *sub)
@@ -140,6 +147,8 @@ void slu_sub_end(struct slu_sub *sub)
 {
     struct slu_worker *w = worker_of(sub);
     if (sub->more)
+        slu_durable_end(sub->more->durable);
+    if (sub->more)
         slu_wheel_cancel(&w->wheel, &sub->more->window);
     if (sub->more && sub->more->member)
         slu_group_leave(sub->more->member);
@@ -170,14 +179,22 @@ static void answer_early(struct slu_sub *sub)
         slu_group_answer_early(sub->more->member);
     else if (sub->more->replay)
         slu_replay_answer_early(sub->more->replay);
+    else if (sub->more->durable)
+        slu_durable_answer_early(sub->more->durable);
+}
+
+static struct slu_bytes filter_of(const struct slu_sub *sub)
+{
+    if (sub->route)
+        return sub->route->filter;
+    return sub->more->member ? slu_group_filter(sub->more->member) : slu_durable_filter(sub->more->durable);
 }
 
 void slu_sub_end_forbidden(struct slu_session *s)
 {
     slu_list_each (it, &s->subs) {
         struct slu_sub *sub = slu_container_of(it, struct slu_sub, link);
-        if (slu_rights_may_subscribe(&s->identity,
-                                     sub->route ? sub->route->filter : slu_group_filter(sub->more->member)))
+        if (slu_rights_may_subscribe(&s->identity, filter_of(sub)))
             continue;
         struct slu_event ev = { .type = SLU_EV_END };
         ev.end.sub = sub->number;
@@ -244,9 +261,16 @@ static struct refusal check_policy(const struct slu_session *s, const struct slu
     bool wild = slu_filter_is_wild(q->filter);
     const struct slu_rules *rules = slu_broker_rules(s->worker->broker);
     bool no_log = !wild && slu_rules_find(rules, q->filter)->log == SLU_LOG_NONE;
-    if (q->durable.len)
-        return (struct refusal){ SLU_EUNSUPPORTED, "durable subscriptions need a log on disk",
-                                 "leave durable out, or resume by cur or offset" };
+    if (q->durable.len && memchr(q->durable.data, 0, q->durable.len))
+        return (struct refusal){ SLU_EBAD_FRAME, "a durable name has no NUL in it", NULL };
+    if (q->durable.len && q->group.len)
+        return (struct refusal){ SLU_EUNSUPPORTED, "a work queue remembers its place by itself", "leave durable out" };
+    if (q->durable.len && q->conflate)
+        return (struct refusal){ SLU_EUNSUPPORTED, "a durable subscription takes no conflate",
+                                 "leave conflate out, or resume by cur" };
+    if (q->durable.len && no_log)
+        return (struct refusal){ SLU_EUNSUPPORTED, "a durable subscription needs a topic with a log",
+                                 "ask the operator for a topic rule with a log" };
     if (q->from == SLU_FROM_OFFSET && wild)
         return (struct refusal){ SLU_EBAD_FILTER, "an offset belongs to one topic, not to a filter with wildcards",
                                  "resume by {\"cur\":…}" };
@@ -264,7 +288,7 @@ static struct refusal check_policy(const struct slu_session *s, const struct slu
     if (q->group.len && !q->ack)
         return (struct refusal){ SLU_EUNSUPPORTED, "a work queue needs acknowledgements",
                                  "add \"ack\":true and acknowledge each message" };
-    if (q->ack && !q->group.len)
+    if (q->ack && !q->group.len && !q->durable.len)
         return (struct refusal){ SLU_EUNSUPPORTED, "ack belongs to a group or a durable subscription",
                                  "add a group, or leave ack out" };
     return (struct refusal){ 0 };
@@ -307,16 +331,13 @@ static void take_options(struct slu_sub *sub, struct slu_subscribe *q)
     more->credit = q->credit;
     more->has_overflow = q->has_overflow;
     more->overflow = (uint8_t)q->overflow;
-    sub->explicit_options =
-        more->content || more->no_echo || more->conflate || more->has_credit || more->has_overflow || q->group.len;
+    sub->explicit_options = more->content || more->no_echo || more->conflate || more->has_credit ||
+                            more->has_overflow || q->group.len || q->durable.len;
 }
 
-/* A member of a work queue has no route of its own: its group reads for it. */
-static enum slu_err start(struct slu_session *s, const struct slu_reqid *id, struct slu_sub *sub,
-                          struct slu_subscribe *q)
+enum slu_err slu_sub_read(struct slu_sub *sub, const struct slu_subscribe *q, const struct slu_reqid *id)
 {
-    if (q->group.len)
-        return slu_group_join(s, sub, q, id);
+    struct slu_session *s = sub->session;
     enum slu_err rc = route_in(s->worker, sub, q->filter);
     if (rc)
         return rc;
@@ -329,6 +350,15 @@ static enum slu_err start(struct slu_session *s, const struct slu_reqid *id, str
     if (sub->joined)
         slu_presence_joined(s, sub->route->filter);
     return SLU_OK;
+}
+
+/* A member of a work queue has no route of its own: its group reads for it. */
+static enum slu_err start(struct slu_session *s, const struct slu_reqid *id, struct slu_sub *sub,
+                          const struct slu_subscribe *q)
+{
+    if (q->group.len)
+        return slu_group_join(s, sub, q, id);
+    return q->durable.len ? slu_durable_start(sub, q, id) : slu_sub_read(sub, q, id);
 }
 
 void slu_session_subscribe(struct slu_session *s, const struct slu_reqid *id, struct slu_subscribe *q)
@@ -358,20 +388,13 @@ void slu_session_subscribe(struct slu_session *s, const struct slu_reqid *id, st
         slu_session_error(s, id, no.err, no.message, no.hint);
 }
 
-static bool filter_is(const struct slu_sub *sub, struct slu_bytes filter)
-{
-    if (sub->route)
-        return slu_bytes_eq(sub->route->filter, filter);
-    return sub->more->member && slu_bytes_eq(slu_group_filter(sub->more->member), filter);
-}
-
 void slu_session_unsubscribe(struct slu_session *s, const struct slu_reqid *id, bool has_sub, uint64_t sub_number,
                              struct slu_bytes filter)
 {
     unsigned ended = 0;
     slu_list_each (it, &s->subs) {
         struct slu_sub *sub = slu_container_of(it, struct slu_sub, link);
-        if (has_sub ? sub->number == sub_number : filter_is(sub, filter)) {
+        if (has_sub ? sub->number == sub_number : slu_bytes_eq(filter_of(sub), filter)) {
             answer_early(sub);
             slu_sub_end(sub);
             ended++;
@@ -422,6 +445,15 @@ static void send_cursor(struct slu_sub *sub, const struct slu_buf *text)
         slu_out_event(sub->session, &ev);
 }
 
+static void write_own(struct slu_buf *out, const struct slu_replay *r, unsigned homes)
+{
+    for (unsigned h = 0; h < homes; h++) {
+        struct slu_cursor_place p = slu_replay_place(r, h);
+        slu_buf_add_str(out, h ? "-" : "");
+        slu_cursor_write(out, &p, 1);
+    }
+}
+
 /* Readers that are live share one text; one that is behind has a place of its own. */
 void slu_sub_send_cursors(struct slu_worker *w)
 {
@@ -443,9 +475,11 @@ void slu_sub_send_cursors(struct slu_worker *w)
             send_cursor(sub, &live);
             continue;
         }
+        if (!slu_replay_is_scanning(more->replay))
+            continue; /* there is none before */
         slu_buf_clear(&own);
-        if (slu_replay_cursor(more->replay, &own))
-            send_cursor(sub, &own);
+        write_own(&own, more->replay, w->homes);
+        send_cursor(sub, &own);
     }
     slu_buf_fini(&live);
     slu_buf_fini(&own);

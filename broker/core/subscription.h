@@ -14,6 +14,10 @@ void slu_sub_slim(struct slu_sub *sub);
 void slu_sub_block(struct slu_sub *sub);
 /* Room has come: all that wait go on. Not from inside a delivery. */
 void slu_sub_resume_blocked(struct slu_session *s);
+/* For one that had none of its own: it goes on, unless there is another reason to wait. */
+void slu_sub_has_room_again(struct slu_sub *sub);
+/* Reads and listens from here on, as asked: the router, then the replay. What fails ends nothing. */
+enum slu_err slu_sub_read(struct slu_sub *sub, const struct slu_subscribe *q, const struct slu_reqid *id);
 /* Takes it out of the router and frees it. Not from inside a delivery. */
 void slu_sub_end(struct slu_sub *sub);
 void slu_sub_end_all(struct slu_session *s);

@@ -1,7 +1,9 @@
 /* See worker.h: one worker's turn, its timers and its mail. */
 #include "broker/core/broker_state.h"
+#include "broker/core/durable.h"
 #include "broker/core/group.h"
 #include "broker/core/interest.h"
+#include "broker/core/keep.h"
 #include "broker/core/life.h"
 #include "broker/core/output.h"
 #include "broker/core/presence.h"
@@ -48,6 +50,8 @@ enum slu_err slu_worker_new(struct slu_broker *b, unsigned index, void (*wake)(v
     for (unsigned i = 0; i < SLU_WIRES; i++)
         slu_run_init(&w->runs[i], &b->account);
     slu_buf_init(&w->scratch, 0);
+    slu_keep_init(w);
+    slu_durable_init(w);
     slu_request_init(w);
     slu_group_init(w);
     slu_presence_init(w);
@@ -88,19 +92,34 @@ static void reap(struct slu_worker *w)
         slu_life_reap(slu_container_of(w->reap.next, struct slu_session, all));
 }
 
-/* All threads have stopped: what workers still have for each other is done on this one, so that every request under way
- * finds its end before the first worker goes. */
-static void settle(struct slu_broker *b)
+static void turn_all(struct slu_broker *b)
 {
-    if (b->is_settled)
-        return;
-    b->is_settled = true;
     for (unsigned rounds = 0; rounds < 64; rounds++)
         for (unsigned i = 0; i < b->n_workers; i++)
             if (b->workers[i]) {
                 slu_worker_turn_begin(b->workers[i], b->workers[i]->now_ms, b->workers[i]->wall_ms);
                 slu_worker_turn_end(b->workers[i]);
             }
+}
+
+/* All threads have stopped: what workers still have for each other is done on this one, so that every request under way
+ * finds its end before the first worker goes. The work queues write down where they stand; the store ends what it has
+ * been given, and its answers find their worker. */
+static void settle(struct slu_broker *b)
+{
+    if (b->is_settled)
+        return;
+    b->is_settled = true;
+    turn_all(b);
+    for (unsigned i = 0; i < b->n_workers; i++) {
+        current = b->workers[i];
+        if (b->workers[i])
+            slu_group_fini(b->workers[i]);
+    }
+    turn_all(b);
+    slu_store_close(b->store);
+    b->store = NULL;
+    turn_all(b);
 }
 
 void slu_worker_free(struct slu_worker *w)
@@ -114,6 +133,8 @@ void slu_worker_free(struct slu_worker *w)
     slu_group_fini(w);
     slu_presence_fini(w);
     slu_request_fini(w);
+    slu_keep_fini(w);
+    slu_durable_fini(w);
     while (slu_mailbox_run(&w->mailbox, w, MAIL_A_TURN))
         ;
     run_deferred(w, UINT_MAX);
@@ -247,6 +268,7 @@ static void tick(struct slu_timer *t, uint64_t now_ms)
         w->last_second_ms = now_ms;
         look_after_stuck(w);
         slu_sub_send_cursors(w);
+        slu_durable_tick(w);
         slu_store_tick(w->broker->store, w->index);
     }
     bool busy = w->has_slowed || p >= SLU_PRESSURE_PUBLISHERS;

@@ -102,6 +102,42 @@ struct sim *sim_new(unsigned workers)
     return sim_new_with(workers, (size_t)1 << 40, engine_factory.make());
 }
 
+void sim_open(struct sim *s)
+{
+    struct slu_engine_env env = {
+        .workers = s->workers,
+        .arg = s,
+        .account = &s->account,
+        .post = post,
+        .feed = feed,
+        .wall_ms = wall_ms,
+        .epoch_seed = 7,
+        .dedup_window_ms = 300000,
+    };
+    struct slu_store_engines engines = { .path = engine_factory.path ? engine_factory.path() : NULL };
+    *(s->engine->durable ? &engines.durable : &engines.memory) = s->engine;
+    if (s->with_memory)
+        engines.memory = &slu_engine_memory;
+    struct slu_buf why;
+    slu_buf_init(&why, 0);
+    enum slu_err rc = slu_store_open(&engines, &env, &why, &s->store);
+    cr_assert(rc == SLU_OK, "open: %s: %.*s", slu_err_info(rc)->code, (int)why.len, (const char *)why.data);
+    slu_buf_fini(&why);
+    rc = slu_store_restore(s->store);
+    cr_assert(rc == SLU_OK, "restore: %s", slu_err_info(rc)->code);
+    s->homes = slu_store_homes(s->store);
+    cr_assert(s->homes > 0 && s->homes <= SIM_WORKERS_MAX);
+}
+
+void sim_reopen(struct sim *s)
+{
+    sim_wait(s, NULL);
+    sim_close(s);
+    while (sim_step(s))
+        ;
+    sim_open(s);
+}
+
 struct sim *sim_new_with(unsigned workers, size_t budget, const struct slu_engine *engine)
 {
     struct sim *s = calloc(1, sizeof(*s));
@@ -116,25 +152,8 @@ struct sim *sim_new_with(unsigned workers, size_t budget, const struct slu_engin
     slu_map_init(&s->topics, topic_name);
     for (unsigned i = 0; i < workers; i++)
         slu_mailbox_init(&s->boxes[i], wake, s);
-    struct slu_engine_env env = {
-        .workers = workers,
-        .arg = s,
-        .account = &s->account,
-        .post = post,
-        .feed = feed,
-        .wall_ms = wall_ms,
-        .epoch_seed = 7,
-        .dedup_window_ms = 300000,
-    };
-    struct slu_store_engines engines = { .path = engine_factory.path ? engine_factory.path() : NULL };
-    *(engine->durable ? &engines.durable : &engines.memory) = engine;
-    struct slu_buf why;
-    slu_buf_init(&why, 0);
-    enum slu_err rc = slu_store_open(&engines, &env, &why, &s->store);
-    cr_assert(rc == SLU_OK, "open: %s: %.*s", slu_err_info(rc)->code, (int)why.len, (const char *)why.data);
-    slu_buf_fini(&why);
-    s->homes = slu_store_homes(s->store);
-    cr_assert(s->homes > 0 && s->homes <= SIM_WORKERS_MAX);
+    s->engine = engine;
+    sim_open(s);
     return s;
 }
 
@@ -240,7 +259,8 @@ static void check_no_results(struct sim *s, const struct sim_op *op)
     bool none = op->kind == SIM_SCAN ? !op->scan.msgs && !op->scan.n
                 : op->kind == SIM_TAIL
                     ? !op->tail.msgs && !op->tail.n && !op->tail.retained && !op->tail.next_topic.data
-                    : true;
+                : op->kind == SIM_STATE ? !op->state.found.data && !op->state.found.len
+                                        : true;
     if (!none)
         fault(s, "results in a failed request");
 }
@@ -348,6 +368,27 @@ struct sim_op *sim_tail(struct sim *s, struct slu_tail t)
     return op;
 }
 
+static struct slu_bytes keep(uint8_t *at, struct slu_bytes in)
+{
+    if (in.len)
+        memcpy(at, in.data, in.len);
+    return slu_bytes(at, in.len);
+}
+
+struct sim_op *sim_state(struct sim *s, struct slu_state st)
+{
+    struct sim_op *op = op_new(s, SIM_STATE, &st.req);
+    op->state = st;
+    op->bytes = malloc(st.key.len + st.value.len + 1);
+    assert(op->bytes);
+    op->state.key = keep(op->bytes, st.key);
+    op->state.value = keep(op->bytes + st.key.len, st.value);
+    enter(s, st.req.worker);
+    slu_store_state(s->store, &op->state);
+    leave(s);
+    return op;
+}
+
 void sim_close(struct sim *s)
 {
     slu_store_close(s->store);
@@ -364,7 +405,10 @@ static void free_op(struct sim_op *op)
         slu_page_free(op->tail.msgs, op->tail.n);
         free(op->tail.retained);
         free((void *)(uintptr_t)op->tail.next_topic.data);
+    } else if (op->kind == SIM_STATE) {
+        free((void *)(uintptr_t)op->state.found.data);
     }
+    free(op->bytes);
     free(op);
 }
 
@@ -441,6 +485,21 @@ struct sim_op *sim_tail_now(struct sim *s, struct slu_tail t)
     return op;
 }
 
+struct sim_op *sim_state_now(struct sim *s, struct slu_state st)
+{
+    struct sim_op *op = sim_state(s, st);
+    sim_wait(s, op);
+    insist(s, op, op->state.req.err);
+    return op;
+}
+
+enum slu_err sim_state_err(struct sim *s, struct slu_state st)
+{
+    struct sim_op *op = sim_state(s, st);
+    sim_wait(s, op);
+    return op->state.req.err;
+}
+
 unsigned sim_home(const struct sim *s, const char *filter)
 {
     return slu_filter_is_wild(slu_str(filter)) ? 0 : slu_store_home_of(s->store, slu_str(filter), SLU_LOG_DISK);
@@ -504,4 +563,12 @@ const char *sim_tail_text(const struct slu_tail *t)
 const char *sim_scan_text(const struct slu_scan *sc)
 {
     return sim_text(sc->msgs, sc->n);
+}
+
+const char *sim_found(const struct slu_state *st)
+{
+    char *text = scratch();
+    size_t len = 0;
+    add(text, &len, st->found.len ? st->found : SLU_LIT("-"));
+    return text;
 }

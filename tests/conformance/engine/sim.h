@@ -27,11 +27,13 @@ struct sim_op {
         struct slu_locate locate;
         struct slu_scan scan;
         struct slu_tail tail;
+        struct slu_state state;
     };
-    enum { SIM_APPEND, SIM_LOCATE, SIM_SCAN, SIM_TAIL } kind;
+    enum { SIM_APPEND, SIM_LOCATE, SIM_SCAN, SIM_TAIL, SIM_STATE } kind;
     struct sim *sim;
     struct slu_rule rule;
-    unsigned done; /* how often */
+    uint8_t *bytes; /* of a state: key and value */
+    unsigned done;  /* how often */
     struct sim_op *next;
 };
 
@@ -44,6 +46,8 @@ struct sim_topic {
 
 struct sim {
     unsigned workers, homes;
+    const struct slu_engine *engine;
+    bool with_memory; /* from the next sim_reopen on: the memory engine has what is not for the disk */
     struct slu_store *store;
     struct slu_account account;
     uint64_t wall_ms, rng;
@@ -68,6 +72,9 @@ struct sim *sim_new_with(unsigned workers, size_t budget, const struct slu_engin
 void sim_free(struct sim *s);
 /* Closes the store only: what is pending ends with SLU_ECLOSED as the queues run. */
 void sim_close(struct sim *s);
+/* As a restart does: waits for everything, closes, opens what a durable engine has kept. */
+void sim_reopen(struct sim *s);
+void sim_open(struct sim *s); /* after sim_close */
 
 /* What to publish; the defaults are worker 0, the sim's time, a log of anything. */
 struct sim_pub {
@@ -87,6 +94,7 @@ struct sim_op *sim_append(struct sim *s, struct sim_pub p);
 struct sim_op *sim_locate(struct sim *s, struct slu_locate l);
 struct sim_op *sim_scan(struct sim *s, struct slu_scan sc);
 struct sim_op *sim_tail(struct sim *s, struct slu_tail t);
+struct sim_op *sim_state(struct sim *s, struct slu_state st); /* copies key and value */
 /* Runs one mail of a worker chosen at random (by the sim's own numbers); false: no mail anywhere. */
 bool sim_step(struct sim *s);
 /* Runs all queues until the op has ended; NULL: until every op has. */
@@ -118,6 +126,20 @@ enum slu_err sim_publish_err(struct sim *s, struct sim_pub p);
 struct sim_op *sim_locate_now(struct sim *s, struct slu_locate l);
 struct sim_op *sim_scan_now(struct sim *s, struct slu_scan sc);
 struct sim_op *sim_tail_now(struct sim *s, struct slu_tail t);
+
+/* Named states. CLAIM insists; the others wait and give what came of it. */
+#define CLAIM(s, k, ...) \
+    (&sim_state_now(s, (struct slu_state){ .op = SLU_STATE_CLAIM, .key = slu_str(k), __VA_ARGS__ })->state)
+#define PUT(s, k, v, gen, ...)        \
+    sim_state_err(s,                  \
+                  (struct slu_state){ \
+                      .op = SLU_STATE_PUT, .key = slu_str(k), .value = slu_str(v), .generation = (gen), __VA_ARGS__ })
+#define DELETE(s, k, gen, ...) \
+    sim_state_err(s, (struct slu_state){ .op = SLU_STATE_DELETE, .key = slu_str(k), .generation = (gen), __VA_ARGS__ })
+struct sim_op *sim_state_now(struct sim *s, struct slu_state st);
+enum slu_err sim_state_err(struct sim *s, struct slu_state st);
+/* What a claim found, "-" for nothing. Static storage, as below. */
+const char *sim_found(const struct slu_state *st);
 
 /* The home of a topic; of a wildcard: 0. */
 unsigned sim_home(const struct sim *s, const char *filter);

@@ -39,6 +39,7 @@ static void everything(struct bench *b, bool stop)
         peer_sub(p[i], 4, "a/+", .credit = 3, .from = SLU_FROM_FIRST);
         peer_sub(p[i], 5, "a/1", .group = "g", .ack = true, .from = SLU_FROM_FIRST);
         peer_sub(p[i], 6, "nolog/q");
+        peer_sub(p[i], 22, "a/#", .sub = 77, .durable = i % 2 ? "d" : "e", .from = SLU_FROM_FIRST);
     }
     bench_settle(b);
     for (unsigned i = 0; i < 4 && stop; i++)
@@ -58,6 +59,8 @@ static void everything(struct bench *b, bool stop)
     peer_history(p[2], 18, "a/1", SLU_FROM_FIRST, 0, none, 0, false);
     peer_presence(p[3], 19, "nolog/a", 0, NULL);
     peer_flow(p[0], 0, 4, 5);
+    for (unsigned i = 0; i < 4; i++)
+        peer_ack(p[i], 23, 77, "a/1", (struct slu_pos){ 1, 5 }, true);
     peer_unsub(p[1], 20, 0, "a/+");
     peer_unsub(p[1], 21, 0, "a/1");
     bench_advance(b, 700);

@@ -61,7 +61,7 @@ Test(subscribe, what_is_refused)
     peer_sub(p, 3, "a/#");
     peer_sub(p, 4, "a/b#");
     peer_sub(p, 5, "");
-    peer_sub(p, 6, "a", .durable = "d");
+    peer_sub(p, 6, "a", .durable = "d", .conflate = true);
     peer_sub(p, 7, "a", .from = SLU_FROM_CUR, .cur = "not one");
     peer_sub(p, 8, "a");
     peer_sub(p, 9, "a");
