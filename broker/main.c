@@ -3,6 +3,7 @@
 #include "broker/config/cmdline.h"
 #include "broker/signals.h"
 #include "broker/wiring.h"
+#include "storage/registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,7 @@ static int run(const struct slu_cmdline *line, struct slu_buf *error)
         .sets = line->sets,
         .n_sets = line->n_sets,
         .dev = line->dev,
+        .has_disk = slu_engine_for_disk != NULL,
         .machine_memory = slu_machine_memory(),
     };
     struct slu_config *cfg;

@@ -2,12 +2,13 @@
 #include "broker/wiring.h"
 
 #include "broker/anonymous.h"
+#include "broker/base/folder.h"
 #include "broker/base/log.h"
 #include "broker/base/rng.h"
 #include "broker/core/broker.h"
 #include "broker/net/net.h"
 #include "broker/sockets.h"
-#include "storage/engine.h"
+#include "storage/registry.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -27,6 +28,7 @@ struct slu_server {
     struct slu_net *net;
     char node[65];
     char dashboard[PATH_MAX];
+    char data[PATH_MAX];
     unsigned workers;
     uint64_t connections_max; /* what the limit of open files leaves room for */
 };
@@ -149,6 +151,7 @@ static struct slu_settings broker_settings(const struct slu_server *s, const str
     b.close_timeout_ms = cfg->timeouts.close_ms;
     b.presence_grace_ms = cfg->presence_grace_ms;
     b.dedup_window_ms = cfg->dedup.window_ms;
+    b.durable_expiry_ms = cfg->durable.expiry_ms;
     return b;
 }
 
@@ -202,9 +205,13 @@ static bool start_broker(struct slu_server *s, const struct slu_config *cfg, str
     struct slu_settings settings = broker_settings(s, cfg);
     struct slu_auth auth = { .login = slu_anonymous_login, .arg = s->anonymous };
     struct slu_rules *rules;
-    struct slu_store_engines engines = { .memory = &slu_engine_memory };
-    if (slu_broker_new(&settings, &auth, &engines, error, &s->broker) != SLU_OK || !make_rules(cfg, &rules)) {
-        slu_buf_add_str(error, "out of memory");
+    struct slu_store_engines engines = { slu_engine_for_disk, &slu_engine_memory, s->data };
+    enum slu_err rc = slu_broker_new(&settings, &auth, &engines, error, &s->broker);
+    if (!rc && !make_rules(cfg, &rules))
+        rc = SLU_ENOMEM;
+    if (rc) {
+        if (!error->len)
+            slu_buf_add_str(error, rc == SLU_ENOMEM ? "out of memory" : slu_err_info(rc)->message);
         return false;
     }
     slu_broker_set_rules(s->broker, rules);
@@ -264,6 +271,10 @@ bool slu_server_start(struct slu_config *cfg, const struct slu_config_sources *s
     else if (gethostname(s->node, sizeof(s->node) - 1) != 0)
         snprintf(s->node, sizeof(s->node), "sluice");
     find_dashboard(s, cfg);
+    if (cfg->data[0] != '\0')
+        snprintf(s->data, sizeof(s->data), "%s", cfg->data);
+    else if (!slu_data_folder(cfg->dev, s->data, sizeof(s->data)))
+        s->data[0] = '\0'; /* the engine says that it needs one */
     s->anonymous = slu_anonymous_new();
     if (!s->anonymous || !slu_anonymous_set(s->anonymous, cfg)) {
         slu_buf_add_str(error, "out of memory");
@@ -333,8 +344,8 @@ void slu_server_announce(const struct slu_server *s)
         slu_buf_add_str(&text, "none");
     printf("ready listen=%.*s\n", (int)text.len, (const char *)text.data);
     fflush(stdout);
-    slu_log(SLU_LOG_INFO, "main", "ready", "listen=%.*s node=%s workers=%u dashboard=%s", (int)text.len,
-            (const char *)text.data, s->node, s->workers, s->dashboard[0] ? s->dashboard : "none");
+    slu_log(SLU_LOG_INFO, "main", "ready", "listen=%.*s node=%s workers=%u data=%s dashboard=%s", (int)text.len,
+            (const char *)text.data, s->node, s->workers, s->data, s->dashboard[0] ? s->dashboard : "none");
     slu_buf_fini(&text);
 }
 

@@ -125,6 +125,9 @@ struct slu_config {
     struct {
         uint64_t window_ms, keys;
     } dedup;
+    struct {
+        uint64_t expiry_ms;
+    } durable;
 
     struct slu_config_rule *rules; /* as in the file; the built-in "#" last where the file has none */
     size_t n_rules;

@@ -164,14 +164,11 @@ static void add_built_in(struct slu_loader *ld)
 void slu_rules_finish(struct slu_loader *ld)
 {
     const struct slu_config *c = ld->cfg;
-    bool needs_folder = !*c->data && !(*c->redis_url && ld->src->has_redis);
     for (size_t i = 0; i < c->n_rules; i++) {
         const struct slu_config_rule *r = &c->rules[i];
         if (r->core.max_size > c->limits.payload)
             slu_complain(ld, place_of(r, SLU_KEY_MAX_SIZE),
                          "max-size is more than limits.payload, which holds for all");
-        if (r->core.log == SLU_LOG_DISK && needs_folder)
-            slu_complain(ld, place_of(r, SLU_KEY_LOG), "log: disk needs a folder: set the option data");
     }
     check_duplicates(ld);
     add_built_in(ld);

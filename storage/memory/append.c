@@ -38,7 +38,7 @@ static void clear_retained(struct mem_home *h, struct mem_topic *t)
 {
     if (!t || !t->retained)
         return;
-    tell_retained(h, t->name, NULL);
+    tell_retained(h, t->ordered.name, NULL);
     mem_release(h, &t->retained);
     mem_topic_rest(h, t);
 }

@@ -10,7 +10,7 @@ enum {
 
 static struct slu_bytes name_of(const struct slu_map_node *n)
 {
-    return ((const struct mem_topic *)(const void *)n)->name;
+    return ((const struct mem_topic *)(const void *)n)->ordered.name;
 }
 
 struct mem_home *mem_home_new(const struct slu_engine_env *env, unsigned index)
@@ -43,7 +43,7 @@ static void free_topic(struct mem_home *h, struct mem_topic *t)
     mem_ring_drop(h, t);
     mem_release(h, &t->retained);
     mem_release(h, &t->last);
-    mem_free(h, t, sizeof(*t) + t->name.len);
+    mem_free(h, t, sizeof(*t) + t->ordered.name.len);
 }
 
 void mem_home_free(struct mem_home *h)

@@ -12,6 +12,8 @@
 #include "broker/base/list.h"
 #include "broker/base/map.h"
 #include "storage/engine.h"
+#include "storage/page.h"
+#include "storage/topic_index.h"
 
 enum {
     MEM_TOPICS_MAX = 1 << 20, /* topics of one home */
@@ -42,24 +44,21 @@ enum mem_state {
 };
 
 struct mem_topic {
-    struct slu_map_node node;                /* home->topics */
-    struct mem_topic *parent, *left, *right; /* home->root: by name; a heap by node.hash */
-    uint64_t newest_trim;                    /* the greatest trimmed_seq at and below this node of the tree */
-    struct slu_list all;                     /* home->all */
-    struct slu_list resting;                 /* home->lasts or home->idle */
+    struct slu_map_node node;      /* home->topics */
+    struct slu_topic_node ordered; /* home->ordered; the name, and the newest slot that trimming took */
+    struct slu_list all;           /* home->all */
+    struct slu_list resting;       /* home->lasts or home->idle */
     enum mem_state state;
     uint64_t idle_ms; /* wall clock when it became idle */
     uint64_t epoch;
-    uint64_t head;        /* newest offset ever given; 0 = none */
-    uint64_t born_seq;    /* all of this epoch was committed later */
-    uint64_t floor_seq;   /* of former epochs something may have been lost up to here */
-    uint64_t trimmed_seq; /* newest slot that trimming took; 0 = none */
+    uint64_t head;      /* newest offset ever given; 0 = none */
+    uint64_t born_seq;  /* all of this epoch was committed later */
+    uint64_t floor_seq; /* of former epochs something may have been lost up to here */
     struct mem_ring log;
     struct slu_msg *retained, *last;
     uint64_t retained_seq;                     /* its own, or where the home was when an unlogged one came */
     uint64_t max_count, max_bytes, max_age_ms; /* of the rule at the latest append */
     bool last_value;
-    struct slu_bytes name;
     uint8_t bytes[];
 };
 
@@ -92,7 +91,7 @@ struct mem_home {
     uint64_t seq, epoch, max_ts;
     size_t bytes, share; /* share: how many bytes it may be; 0 = unlimited */
     struct slu_map topics;
-    struct mem_topic *root;
+    struct slu_topic_index ordered;
     struct slu_list all, lasts, idle;
     size_t n_idle, map_bytes;
     struct mem_commits commits;
@@ -132,21 +131,6 @@ uint64_t mem_epoch_of(const struct mem_home *h, struct slu_bytes name);
 /* Up to where forgotten topics may have lost something: that one, or any that the filter may match. */
 uint64_t mem_gone_seq(const struct mem_home *h, struct slu_bytes exact);
 uint64_t mem_gone_seq_wild(const struct mem_home *h, struct slu_bytes filter);
-
-/* index.c: topics in byte order. */
-int mem_compare(struct slu_bytes a, struct slu_bytes b);
-void mem_index_add(struct mem_home *h, struct mem_topic *t);
-void mem_index_del(struct mem_home *h, struct mem_topic *t);
-/* The first one at or (exclusive) after the key; NULL: none. */
-struct mem_topic *mem_index_from(const struct mem_home *h, struct slu_bytes key, bool exclusive);
-struct mem_topic *mem_index_next(const struct mem_topic *t);
-/* After trimmed_seq has grown. */
-void mem_index_raise(struct mem_topic *t);
-/* Whether a matching topic lost its newest trimmed slot in (after, upto]. Looks at a bounded number of topics and says
- * yes when that did not suffice: a loss may be announced in vain, never missed. */
-bool mem_index_lost(const struct mem_home *h, struct slu_bytes filter, uint64_t after, uint64_t upto);
-/* What all matching topics begin with. */
-struct slu_bytes mem_filter_prefix(struct slu_bytes filter);
 
 /* commits.c */
 bool mem_commits_reserve(struct mem_home *h);
@@ -218,15 +202,3 @@ enum slu_err mem_state(struct mem_home *h, struct slu_state *s);
 void mem_state_init(struct mem_home *h);
 void mem_state_sweep(struct mem_home *h, uint64_t now);
 void mem_state_fini(struct mem_home *h);
-
-/* page.c: messages on their way out, bounded in number and bytes. */
-struct mem_page {
-    struct slu_msg **msgs;
-    bool *retained; /* only when with_retained */
-    size_t n, cap, bytes, max_items, max_bytes;
-    bool with_retained;
-};
-/* At least one message fits into every page. */
-bool mem_page_fits(const struct mem_page *p, size_t items, size_t bytes);
-bool mem_page_add(struct mem_page *p, struct slu_msg *m, bool retained); /* takes a reference; false: no memory */
-void mem_page_free(struct mem_page *p);

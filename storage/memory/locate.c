@@ -61,7 +61,7 @@ static void locate_offset(struct slu_locate *l, const struct mem_topic *t)
     else if (offset > gone)
         l->after_seq = mem_slot_at(t, offset - gone - 1)->seq;
     else
-        l->after_seq = gone ? t->trimmed_seq : t->born_seq;
+        l->after_seq = gone ? t->ordered.trimmed_seq : t->born_seq;
 }
 
 static void locate_cursor(const struct mem_home *h, struct slu_locate *l, const struct mem_topic *t, bool wild)
@@ -73,7 +73,8 @@ static void locate_cursor(const struct mem_home *h, struct slu_locate *l, const 
     bool lost;
     uint64_t n = 0;
     if (wild)
-        lost = mem_index_lost(h, l->filter, l->cur_seq, UINT64_MAX) || l->cur_seq < mem_gone_seq_wild(h, l->filter);
+        lost = slu_topic_index_lost(&h->ordered, l->filter, l->cur_seq, UINT64_MAX, MEM_LOOK_MAX) ||
+               l->cur_seq < mem_gone_seq_wild(h, l->filter);
     else if (t)
         n = mem_ring_lost(t, l->cur_seq, &lost);
     else

@@ -58,8 +58,8 @@ static uint64_t ghost_seq(const struct mem_ring *r, size_t i)
 uint64_t mem_ring_lost(const struct mem_topic *t, uint64_t after_seq, bool *lost)
 {
     uint64_t trimmed = t->head - t->log.n; /* in all, of this epoch */
-    *lost = after_seq < t->trimmed_seq || after_seq < t->floor_seq;
-    if (after_seq >= t->trimmed_seq || after_seq < t->floor_seq)
+    *lost = after_seq < t->ordered.trimmed_seq || after_seq < t->floor_seq;
+    if (after_seq >= t->ordered.trimmed_seq || after_seq < t->floor_seq)
         return 0;
     if (after_seq <= t->born_seq)
         return trimmed;

@@ -7,7 +7,7 @@ enum what { TAKE, SKIP, FULL };
 
 struct walk {
     struct slu_scan *scan;
-    struct mem_page page;
+    struct slu_page page;
     uint64_t now;
 };
 
@@ -25,7 +25,7 @@ static enum what judge(struct walk *w, const struct mem_topic *t, const struct s
         s->expired++;
         return SKIP;
     }
-    return mem_page_fits(&w->page, 1, m->size) ? TAKE : FULL;
+    return slu_page_fits(&w->page, 1, m->size) ? TAKE : FULL;
 }
 
 static enum slu_err scan_forward(struct mem_home *h, const struct mem_topic *t, struct walk *w)
@@ -40,7 +40,7 @@ static enum slu_err scan_forward(struct mem_home *h, const struct mem_topic *t, 
         enum what what = judge(w, t, slot->msg, slot->ts_ms);
         if (what == FULL)
             return SLU_OK;
-        if (what == TAKE && !mem_page_add(&w->page, slot->msg, false))
+        if (what == TAKE && !slu_page_add(&w->page, slot->msg, false))
             return SLU_ENOMEM;
         s->next_seq = slot->seq;
     }
@@ -61,7 +61,7 @@ static enum slu_err scan_backward(const struct mem_topic *t, struct walk *w)
         enum what what = judge(w, t, slot->msg, slot->ts_ms);
         if (what == FULL)
             return SLU_OK;
-        if (what == TAKE && !mem_page_add(&w->page, slot->msg, false))
+        if (what == TAKE && !slu_page_add(&w->page, slot->msg, false))
             return SLU_ENOMEM;
         s->next_seq = slot->seq;
     }
@@ -99,7 +99,7 @@ static enum slu_err scan_exact(struct mem_home *h, struct walk *w)
 static bool any_lost(const struct mem_home *h, struct slu_bytes filter, uint64_t after, uint64_t upto)
 {
     uint64_t gone = mem_gone_seq_wild(h, filter);
-    return (after < gone && gone <= upto) || mem_index_lost(h, filter, after, upto);
+    return (after < gone && gone <= upto) || slu_topic_index_lost(&h->ordered, filter, after, upto, MEM_LOOK_MAX);
 }
 
 static uint64_t ts_of(const struct mem_entry *e)
@@ -115,11 +115,11 @@ static enum slu_err scan_wild(struct mem_home *h, struct walk *w)
     size_t i = mem_commits_after(c, s->after_seq);
     for (size_t left = MEM_LOOK_MAX; i < c->end && left; i++, left--) {
         const struct mem_entry *e = &c->entries[i];
-        if (e->topic && slu_filter_matches(s->filter, e->topic->name)) {
+        if (e->topic && slu_filter_matches(s->filter, e->topic->ordered.name)) {
             enum what what = judge(w, e->topic, e->msg, ts_of(e));
             if (what == FULL)
                 break;
-            if (what == TAKE && !mem_page_add(&w->page, e->msg, false))
+            if (what == TAKE && !slu_page_add(&w->page, e->msg, false))
                 return SLU_ENOMEM;
         }
         s->next_seq = e->seq;
@@ -140,7 +140,7 @@ enum slu_err mem_scan(struct mem_home *h, struct slu_scan *s)
     w.page.max_bytes = s->max_bytes;
     enum slu_err rc = slu_filter_is_wild(s->filter) ? scan_wild(h, &w) : scan_exact(h, &w);
     if (rc) {
-        mem_page_free(&w.page);
+        slu_page_fini(&w.page);
         return rc;
     }
     s->msgs = w.page.msgs;

@@ -8,7 +8,7 @@
 
 struct walk {
     struct slu_tail *tail;
-    struct mem_page page;
+    struct slu_page page;
     uint64_t now;
 };
 
@@ -49,9 +49,9 @@ static bool add_latest(const struct mem_topic *t, struct walk *w, enum slu_err *
     struct slu_msg *m = latest_of(t, w, &retained);
     if (!m)
         return true;
-    if (!mem_page_fits(&w->page, 1, m->size))
+    if (!slu_page_fits(&w->page, 1, m->size))
         return false;
-    if (!mem_page_add(&w->page, m, retained))
+    if (!slu_page_add(&w->page, m, retained))
         *rc = SLU_ENOMEM;
     return true;
 }
@@ -77,14 +77,14 @@ static bool add_last(const struct mem_topic *t, struct walk *w, enum slu_err *rc
     }
     if (wanted == 0)
         return true;
-    if (w->page.n && !mem_page_fits(&w->page, (size_t)wanted, bytes))
+    if (w->page.n && !slu_page_fits(&w->page, (size_t)wanted, bytes))
         return false;
     s->cut += wanted - fitting;
     for (size_t i = fits_from; i < end; i++) {
         const struct mem_slot *slot = mem_slot_at(t, i);
         if (!is_readable(t, slot, w->now))
             continue;
-        if (!mem_page_add(&w->page, slot->msg, slot->msg == t->retained)) {
+        if (!slu_page_add(&w->page, slot->msg, slot->msg == t->retained)) {
             *rc = SLU_ENOMEM;
             break;
         }
@@ -110,20 +110,21 @@ static enum slu_err set_next(struct slu_tail *s, struct slu_bytes name)
 static enum slu_err tail_wild(struct mem_home *h, struct walk *w)
 {
     struct slu_tail *s = w->tail;
-    struct slu_bytes prefix = mem_filter_prefix(s->filter);
-    bool goes_on = s->after_topic.len && mem_compare(s->after_topic, prefix) >= 0;
-    struct mem_topic *t = mem_index_from(h, goes_on ? s->after_topic : prefix, goes_on);
-    struct mem_topic *seen = NULL;
+    struct slu_bytes prefix = slu_filter_prefix(s->filter);
+    bool goes_on = s->after_topic.len && slu_name_compare(s->after_topic, prefix) >= 0;
+    const struct slu_topic_node *n = slu_topic_index_from(&h->ordered, goes_on ? s->after_topic : prefix, goes_on);
+    const struct slu_topic_node *seen = NULL;
     enum slu_err rc = SLU_OK;
     size_t left = MEM_LOOK_MAX;
-    for (; t && left && slu_bytes_starts(t->name, prefix); t = mem_index_next(t), left--) {
-        if (slu_filter_matches(s->filter, t->name) && !add_topic(t, w, &rc))
+    for (; n && left && slu_bytes_starts(n->name, prefix); n = slu_topic_index_next(n), left--) {
+        const struct mem_topic *t = slu_container_of(n, const struct mem_topic, ordered);
+        if (slu_filter_matches(s->filter, n->name) && !add_topic(t, w, &rc))
             return set_next(s, seen->name);
         if (rc)
             return rc;
-        seen = t;
+        seen = n;
     }
-    bool more = t && slu_bytes_starts(t->name, prefix);
+    bool more = n && slu_bytes_starts(n->name, prefix);
     return more ? set_next(s, seen->name) : SLU_OK;
 }
 
@@ -132,7 +133,7 @@ static enum slu_err tail_exact(struct mem_home *h, struct walk *w)
     struct slu_tail *s = w->tail;
     enum slu_err rc = SLU_OK;
     const struct mem_topic *t = mem_topic_find(h, s->filter);
-    bool is_past = s->after_topic.len && mem_compare(s->after_topic, s->filter) >= 0;
+    bool is_past = s->after_topic.len && slu_name_compare(s->after_topic, s->filter) >= 0;
     if (t && !is_past)
         add_topic(t, w, &rc);
     return rc;
@@ -146,7 +147,7 @@ enum slu_err mem_tail(struct mem_home *h, struct slu_tail *s)
     w.page.max_bytes = s->max_bytes;
     enum slu_err rc = slu_filter_is_wild(s->filter) ? tail_wild(h, &w) : tail_exact(h, &w);
     if (rc) {
-        mem_page_free(&w.page);
+        slu_page_fini(&w.page);
         return rc;
     }
     s->msgs = w.page.msgs;

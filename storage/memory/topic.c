@@ -71,7 +71,7 @@ enum slu_err mem_topic_need(struct mem_home *h, struct slu_bytes name, struct me
     if (!t)
         return SLU_ENOMEM;
     memcpy(t->bytes, name.data, name.len);
-    t->name = slu_bytes(t->bytes, name.len);
+    t->ordered.name = slu_bytes(t->bytes, name.len);
     if (!slu_map_add(&h->topics, &t->node)) {
         mem_free(h, t, size);
         return SLU_ENOMEM;
@@ -80,7 +80,8 @@ enum slu_err mem_topic_need(struct mem_home *h, struct slu_bytes name, struct me
     t->epoch = mem_epoch_of(h, name);
     t->born_seq = h->seq;
     t->floor_seq = mem_gone_seq(h, name);
-    mem_index_add(h, t);
+    t->ordered.order = t->node.hash;
+    slu_topic_index_add(&h->ordered, &t->ordered);
     slu_list_push_back(&h->all, &t->all);
     slu_list_init(&t->resting);
     mem_topic_rest(h, t);
@@ -115,24 +116,24 @@ void mem_topic_rest(struct mem_home *h, struct mem_topic *t)
 
 void mem_topic_forget(struct mem_home *h, struct mem_topic *t)
 {
-    struct mem_bucket *b = &h->by_topic[bucket_of(t->name)];
-    size_t root = root_of(t->name);
+    struct mem_bucket *b = &h->by_topic[bucket_of(t->ordered.name)];
+    size_t root = root_of(t->ordered.name);
     if (t->head) /* else no position of it is out */
         b->generation++;
-    if (b->gone_seq < t->trimmed_seq)
-        b->gone_seq = t->trimmed_seq;
-    if (h->gone_by_root[root] < t->trimmed_seq)
-        h->gone_by_root[root] = t->trimmed_seq;
-    if (h->gone_seq < t->trimmed_seq)
-        h->gone_seq = t->trimmed_seq;
+    if (b->gone_seq < t->ordered.trimmed_seq)
+        b->gone_seq = t->ordered.trimmed_seq;
+    if (h->gone_by_root[root] < t->ordered.trimmed_seq)
+        h->gone_by_root[root] = t->ordered.trimmed_seq;
+    if (h->gone_seq < t->ordered.trimmed_seq)
+        h->gone_seq = t->ordered.trimmed_seq;
     leave_rest(h, t);
     mem_release(h, &t->last);
     mem_ring_drop(h, t);
-    mem_index_del(h, t);
+    slu_topic_index_del(&h->ordered, &t->ordered);
     slu_list_remove(&t->all);
     slu_map_del(&h->topics, &t->node);
     mem_charge_maps(h);
-    mem_free(h, t, sizeof(*t) + t->name.len);
+    mem_free(h, t, sizeof(*t) + t->ordered.name.len);
 }
 
 uint64_t mem_gone_seq(const struct mem_home *h, struct slu_bytes exact)

@@ -10,8 +10,7 @@ void mem_trim_front(struct mem_home *h, struct mem_topic *t, enum mem_keep keep)
     struct mem_slot *slot = mem_slot_at(t, 0);
     struct slu_msg *m = slot->msg;
     slot->msg = NULL;
-    t->trimmed_seq = slot->seq;
-    mem_index_raise(t);
+    slu_topic_index_raise(&t->ordered, slot->seq);
     mem_commits_kill(h, slot->seq);
     r->first = (r->first + 1) & (r->cap - 1);
     r->n--;

@@ -10,8 +10,11 @@ from support.check import eq, fail, ok
 from support.runner import case
 from support.sluice_client import Client
 
-KEEP = {"topics": [{"filter": "load/#", "log": "memory", "max-count": 100000, "max-bytes": "256MiB"}]}
 SEED = int(os.environ.get("SLUICE_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+
+
+def keep(log):
+    return {"topics": [{"filter": "load/#", "log": log, "max-count": 100000, "max-bytes": "256MiB"}]}
 
 
 class Publisher(threading.Thread):
@@ -77,10 +80,10 @@ def check_run(frames, topic, first, last=None):
     return offsets
 
 
-def run_single_topic(t, workers):
+def run_single_topic(t, workers, log):
     print(f"seed {SEED}")
     dice = random.Random(SEED)
-    broker = t.broker(config=KEEP, workers=workers)
+    broker = t.broker(config=keep(log), workers=workers)
     publisher = Publisher(broker, ["load/a"], SEED)
     publisher.start()
     epoch, seen = None, 0
@@ -111,19 +114,38 @@ def run_single_topic(t, workers):
 
 @case(timeout=90)
 def joining_one_topic_under_load_leaves_no_hole_and_no_repeat(t):
-    run_single_topic(t, 1)
+    run_single_topic(t, 1, "memory")
 
 
 @case(timeout=90)
 def joining_one_topic_under_load_on_two_workers(t):
-    run_single_topic(t, 2)
+    run_single_topic(t, 2, "memory")
+
+
+@case(timeout=90)
+def joining_one_topic_on_disk_under_load_leaves_no_hole_and_no_repeat(t):
+    run_single_topic(t, 1, "disk")
+
+
+@case(timeout=90)
+def joining_one_topic_on_disk_under_load_on_two_workers(t):
+    run_single_topic(t, 2, "disk")
 
 
 @case(timeout=120)
 def joining_many_topics_by_wildcard_under_load(t):
+    run_many_topics(t, "memory")
+
+
+@case(timeout=120)
+def joining_many_topics_on_disk_by_wildcard_under_load(t):
+    run_many_topics(t, "disk")
+
+
+def run_many_topics(t, log):
     print(f"seed {SEED}")
     dice = random.Random(SEED)
-    broker = t.broker(config=KEEP, workers=2)
+    broker = t.broker(config=keep(log), workers=2)
     topics = [f"load/{n}" for n in range(7)]
     publishers = [Publisher(broker, topics[:4], SEED), Publisher(broker, topics[4:], SEED + 1)]
     for publisher in publishers:
@@ -153,10 +175,19 @@ def joining_many_topics_by_wildcard_under_load(t):
 
 @case(timeout=120)
 def reconnecting_by_position_and_by_cursor_misses_nothing(t):
+    run_reconnecting(t, "memory")
+
+
+@case(timeout=120)
+def reconnecting_to_topics_on_disk_misses_nothing(t):
+    run_reconnecting(t, "disk")
+
+
+def run_reconnecting(t, log):
     """Drops its connection at random moments; single topics resume by offset, the wildcard by cursor."""
     print(f"seed {SEED}")
     dice = random.Random(SEED)
-    broker = t.broker(config=KEEP, workers=2)
+    broker = t.broker(config=keep(log), workers=2)
     topics = ["load/x", "load/y", "load/z"]
     publisher = Publisher(broker, topics, SEED)
     publisher.start()
@@ -202,5 +233,5 @@ def reconnecting_by_position_and_by_cursor_misses_nothing(t):
 
 @case(timeout=600, long=True)
 def soak_joining_again_and_again(t):
-    for _ in range(20):
-        run_single_topic(t, 2)
+    for n in range(20):
+        run_single_topic(t, 2, "disk" if n % 2 else "memory")

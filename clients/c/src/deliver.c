@@ -52,7 +52,7 @@ static void each(struct matches *x, void (*fn)(struct matches *x, sluice_client_
     }
     slu_list_each (it, &x->c->plain_wild) {
         sluice_client_sub *s = slu_container_of(it, sluice_client_sub, link);
-        if (slu_filter_matches(slu_bytes(s->filter, s->filter_len), topic))
+        if (slu_filter_takes(slu_bytes(s->filter, s->filter_len), topic))
             fn(x, s);
     }
 }
@@ -108,7 +108,7 @@ void slu_sub_presence(sluice_client *c, const struct sluice_member *who)
     for (uint32_t slot = 0; slot < c->n_subs && !slu_is_over(c); slot++) {
         sluice_client_sub *s = slu_sub_get(c, (uint64_t)slot + 1);
         if (s && s->o.presence && s->o.on_presence &&
-            slu_filter_matches(slu_bytes(s->filter, s->filter_len), slu_span_bytes(who->topic)))
+            slu_filter_takes(slu_bytes(s->filter, s->filter_len), slu_span_bytes(who->topic)))
             s->o.on_presence(s->o.arg, s, who);
     }
 }

@@ -87,7 +87,7 @@ static sluice_client_sub *new_sub(sluice_client *c, const char *filter, const st
         return NULL;
     }
     s->filter_len = strlen(filter);
-    s->wild = slu_filter_is_wild(slu_str(filter));
+    s->wild = slu_filter_wild(slu_str(filter));
     s->plain = is_plain(o);
     s->dedup = !o->group && !o->durable && !o->ack && !o->conflate;
     s->serial = ++c->sub_serial;
@@ -393,7 +393,7 @@ enum sluice_status sluice_client_subscribe(sluice_client *c, const char *filter,
     if (c->doomed)
         return SLUICE_ESTATE;
     o = o ? o : &none;
-    if (!options_ok(o, slu_filter_is_wild(slu_str(filter))))
+    if (!options_ok(o, slu_filter_wild(slu_str(filter))))
         return SLUICE_EINVAL;
     sluice_client_sub *s = new_sub(c, filter, o);
     if (!s)

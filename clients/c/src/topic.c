@@ -38,12 +38,12 @@ bool slu_filter_ok(struct slu_bytes f)
     return true;
 }
 
-bool slu_filter_is_wild(struct slu_bytes f)
+bool slu_filter_wild(struct slu_bytes f)
 {
     return memchr(f.data, '+', f.len) || memchr(f.data, '#', f.len);
 }
 
-bool slu_filter_matches(struct slu_bytes filter, struct slu_bytes topic)
+bool slu_filter_takes(struct slu_bytes filter, struct slu_bytes topic)
 {
     const uint8_t *f = filter.data, *f_end = f + filter.len, *t = topic.data, *t_end = t + topic.len;
     if (topic.len && *t == '$' && filter.len && (*f == '+' || *f == '#'))

@@ -1,5 +1,7 @@
-/* The memory engine's ordered index of topics against a plain array. */
-#include "storage/memory/home.h"
+/* The ordered index of topics, which engines share, against a plain array. */
+#include "storage/topic_index.h"
+
+#include "broker/base/map.h"
 
 #include "broker/core/topic.h"
 
@@ -18,8 +20,8 @@ static uint64_t draw(uint64_t n)
 }
 
 struct fixture {
-    struct mem_home h;
-    struct mem_topic *topics[TOPICS]; /* NULL: not in the index */
+    struct slu_topic_index h;
+    struct slu_topic_node *topics[TOPICS]; /* NULL: not in the index */
     char names[TOPICS][24];
 };
 
@@ -29,8 +31,8 @@ static void check_order(const struct fixture *f)
     for (int i = 0; i < TOPICS; i++)
         n += f->topics[i] != NULL;
     struct slu_bytes before = { NULL, 0 };
-    for (const struct mem_topic *t = mem_index_from(&f->h, before, false); t; t = mem_index_next(t)) {
-        cr_assert(walked == 0 || mem_compare(before, t->name) < 0);
+    for (const struct slu_topic_node *t = slu_topic_index_from(&f->h, before, false); t; t = slu_topic_index_next(t)) {
+        cr_assert(walked == 0 || slu_name_compare(before, t->name) < 0);
         before = t->name;
         walked++;
     }
@@ -39,28 +41,28 @@ static void check_order(const struct fixture *f)
 
 static void check_from(const struct fixture *f, struct slu_bytes key, bool exclusive)
 {
-    const struct mem_topic *want = NULL;
+    const struct slu_topic_node *want = NULL;
     for (int i = 0; i < TOPICS; i++) {
-        const struct mem_topic *t = f->topics[i];
-        int order = t ? mem_compare(t->name, key) : -1;
-        if (t && (order > 0 || (order == 0 && !exclusive)) && (!want || mem_compare(t->name, want->name) < 0))
+        const struct slu_topic_node *t = f->topics[i];
+        int order = t ? slu_name_compare(t->name, key) : -1;
+        if (t && (order > 0 || (order == 0 && !exclusive)) && (!want || slu_name_compare(t->name, want->name) < 0))
             want = t;
     }
-    cr_assert_eq(mem_index_from(&f->h, key, exclusive), want);
+    cr_assert_eq(slu_topic_index_from(&f->h, key, exclusive), want);
 }
 
 static void check_lost(const struct fixture *f, const char *filter, uint64_t after, uint64_t upto)
 {
     bool want = false;
     for (int i = 0; i < TOPICS; i++) {
-        const struct mem_topic *t = f->topics[i];
+        const struct slu_topic_node *t = f->topics[i];
         want = want ||
                (t && t->trimmed_seq > after && t->trimmed_seq <= upto && slu_filter_matches(slu_str(filter), t->name));
     }
-    cr_assert_eq(mem_index_lost(&f->h, slu_str(filter), after, upto), want);
+    cr_assert_eq(slu_topic_index_lost(&f->h, slu_str(filter), after, upto, 4096), want);
 }
 
-Test(memory_index, agrees_with_a_plain_array, .timeout = 60)
+Test(topic_index, agrees_with_a_plain_array, .timeout = 60)
 {
     static const char *const shapes[] = { "a/%d", "a%d", "b/%d/c", "%d", "a/b/%d" };
     static const char *const filters[] = { "#", "a/#", "a/+", "b/+/c", "+", "a/b/#", "b/1/#", "x/#", "a/1", "+/+/+" };
@@ -70,20 +72,19 @@ Test(memory_index, agrees_with_a_plain_array, .timeout = 60)
         snprintf(f->names[i], sizeof(f->names[i]), shapes[i % 5], i);
     for (uint64_t round = 1; round <= ROUNDS; round++) {
         size_t i = draw(TOPICS);
-        struct mem_topic *t = f->topics[i];
+        struct slu_topic_node *t = f->topics[i];
         if (!t) {
             t = f->topics[i] = calloc(1, sizeof(*t));
             cr_assert(t);
             t->name = slu_str(f->names[i]);
-            t->node.hash = slu_hash(t->name);
-            mem_index_add(&f->h, t);
+            t->order = slu_hash(t->name);
+            slu_topic_index_add(&f->h, t);
         } else if (draw(3) == 0) {
-            mem_index_del(&f->h, t);
+            slu_topic_index_del(&f->h, t);
             free(t);
             f->topics[i] = NULL;
         } else {
-            t->trimmed_seq = round;
-            mem_index_raise(t);
+            slu_topic_index_raise(t, round);
         }
         uint64_t after = draw(round + 1);
         check_from(f, slu_str(f->names[draw(TOPICS)]), draw(2));
@@ -94,18 +95,18 @@ Test(memory_index, agrees_with_a_plain_array, .timeout = 60)
     }
     for (int i = 0; i < TOPICS; i++) {
         if (f->topics[i])
-            mem_index_del(&f->h, f->topics[i]);
+            slu_topic_index_del(&f->h, f->topics[i]);
         free(f->topics[i]);
     }
     cr_assert_null(f->h.root);
     free(f);
 }
 
-Test(memory_index, prefixes_of_filters, .timeout = 5)
+Test(topic_index, prefixes_of_filters, .timeout = 5)
 {
     static const char *const cases[][2] = { { "#", "" },     { "+", "" },      { "a/#", "a" },
                                             { "a/+", "a/" }, { "a/b", "a/b" }, { "a/+/#", "a/" },
                                             { "/#", "" },    { "/+", "/" },    { "a/b/#", "a/b" } };
     for (int i = 0; i < 9; i++)
-        cr_assert(slu_bytes_eq(mem_filter_prefix(slu_str(cases[i][0])), slu_str(cases[i][1])), "%s", cases[i][0]);
+        cr_assert(slu_bytes_eq(slu_filter_prefix(slu_str(cases[i][0])), slu_str(cases[i][1])), "%s", cases[i][0]);
 }

@@ -157,7 +157,7 @@ Test(topic, filters_match_as_in_mqtt_5, .timeout = 5)
         { "ab", "a", false },       { "a", "ab", false },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        cr_expect(eq(int, slu_filter_matches(slu_str(rows[i].filter), slu_str(rows[i].topic)), rows[i].want), "%s %s",
+        cr_expect(eq(int, slu_filter_takes(slu_str(rows[i].filter), slu_str(rows[i].topic)), rows[i].want), "%s %s",
                   rows[i].filter, rows[i].topic);
 }
 

@@ -117,8 +117,6 @@ Test(rule, promises_that_cannot_be_kept_are_refused, .timeout = 5)
 {
     expect_error((struct given){ .text = "data: d\ntopics:\n- filter: a\n  log: disk\n" },
                  "sluice.yaml:4: log: disk is not possible: this build of sluiced has no disk engine; use memory\n");
-    expect_error((struct given){ .has_disk = true, .text = "topics:\n- filter: a\n  log: disk\n" },
-                 "sluice.yaml:3: log: disk needs a folder: set the option data\n");
     expect_error_part((struct given){ .text = "topics:\n- filter: a\n  log: none\n  overflow: pause\n" },
                       "sluice.yaml:4: overflow: pause needs a log");
     expect_error_part((struct given){ .text = "topics:\n- filter: a\n  ack: stored\n" },
