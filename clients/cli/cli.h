@@ -125,3 +125,4 @@ int slu_cli_history(struct cli *cli, int argc, char **argv);
 int slu_cli_presence(struct cli *cli, int argc, char **argv);
 int slu_cli_feed(struct cli *cli, int argc, char **argv);
 int slu_cli_bench(struct cli *cli, int argc, char **argv);
+int slu_cli_admin(struct cli *cli, int argc, char **argv);

@@ -14,6 +14,7 @@ const struct cli_command slu_cli_commands[] = {
     { "presence", "who is there", slu_cli_presence },
     { "feed", "publish this machine's own figures", slu_cli_feed },
     { "bench", "measure a running broker", slu_cli_bench },
+    { "admin", "look after a broker's data folder", slu_cli_admin },
     { "version", "print the version", slu_cli_version },
     { "help", "this text, or that of a command", slu_cli_help_command },
     { NULL, NULL, NULL },
@@ -94,7 +95,7 @@ int slu_cli_version(struct cli *cli, int argc, char **argv)
     return CLI_OK;
 }
 
-/* sluice help [--man | --names] [COMMAND]: the forms are for packaging and for the shells' completion. */
+/* sluice help [--man | --names] [COMMAND [COMMAND OF A GROUP]]: the forms are for packaging and for the shells' completion. */
 int slu_cli_help_command(struct cli *cli, int argc, char **argv)
 {
     static void (*const overviews[])(FILE * out) = { print_overview, print_manual, print_names };
@@ -114,8 +115,8 @@ int slu_cli_help_command(struct cli *cli, int argc, char **argv)
         overviews[cli->help_form](stdout);
         return CLI_OK;
     }
-    char *args[] = { argv[at], flag, NULL };
-    return c->run(cli, 2, args);
+    char *args[] = { argv[at], argc > at + 1 ? argv[at + 1] : flag, flag, NULL };
+    return c->run(cli, argc > at + 1 ? 3 : 2, args);
 }
 
 int slu_cli_dispatch(struct cli *cli, int argc, char **argv)

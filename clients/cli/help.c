@@ -112,7 +112,8 @@ void slu_cli_man_literal(FILE *out, const char *title, const char *text)
 
 void slu_cli_man_flags(FILE *out, const char *title, const struct cli_flag *flags)
 {
-    fprintf(out, ".SH %s\n", title);
+    if (title)
+        fprintf(out, ".SH %s\n", title);
     for (const struct cli_flag *f = flags; f && f->name; f++) {
         fputs(".TP\n", out);
         if (f->letter)
@@ -144,6 +145,8 @@ static void print_manual(FILE *out, const struct cli_help *help)
 {
     char name[64];
     snprintf(name, sizeof(name), "sluice-%s", help->name);
+    for (char *space = name; (space = strchr(space, ' '));)
+        *space = '-'; /* a command of a group */
     slu_cli_man_head(out, name, summary_of(help->name), help->synopsis);
     slu_cli_man_text(out, "DESCRIPTION", help->about);
     if (help->flags && help->flags->name)
