@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Measures the broker and prints what it found, with the machine it was found on.
 
-    tests/bench/figures.py            all figures, eight minutes or so
-    tests/bench/figures.py --quick    the same with short runs, below a minute
+    tests/bench/figures.py            all figures, twenty minutes or so
+    tests/bench/figures.py --quick    the same with short runs, below two minutes
     tests/bench/figures.py --only fanout,idle
     tests/bench/figures.py --list
 
@@ -17,11 +17,14 @@ import resource
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+import figures_log
 import report
 import rig
+import stores
 from report import Figure
 
 FANOUT = {"subs": 1000, "pubs": 1, "size": 128, "window": 24}
@@ -29,10 +32,11 @@ MEMORY_BOUND_MIB = 64
 
 
 class Plan:
-    """How long and how often; peers that are here."""
+    """How long and how often; peers that are here; filled stores, until keep is closed."""
 
-    def __init__(self, quick):
+    def __init__(self, quick, keep):
         self.quick = quick
+        self.stores = stores.Stores(keep)
         self.runs = 3
         self.times = {"duration": 0.6, "warmup": 0.2} if quick else {"duration": 5, "warmup": 1}
         self.peers, self.absent = rig.peers()
@@ -180,12 +184,13 @@ def shapes(plan):
     return [figure]
 
 
-PARTS = {part.__name__: part for part in (fanout, idle, stopped, latency, variants, shapes, router, core)}
+PARTS = {**{part.__name__: part for part in (fanout, idle, stopped, latency, variants, shapes, router, core)},
+         **figures_log.PARTS}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="short runs; everything below a minute")
+    parser.add_argument("--quick", action="store_true", help="short runs; everything below two minutes")
     parser.add_argument("--only", metavar="PART[,PART]", help="some parts; --list names them")
     parser.add_argument("--list", action="store_true", help="name the parts")
     args = parser.parse_args()
@@ -217,9 +222,14 @@ def measure(plan, names):
 def main():
     args = arguments()
     if args.list:
-        print("\n".join(f"{name:10} {part.__doc__}" for name, part in PARTS.items()))
+        print("\n".join(f"{name:15} {part.__doc__}" for name, part in PARTS.items()))
         return 0
-    began, machine, plan = time.monotonic(), rig.machine(), Plan(args.quick)
+    with ExitStack() as keep:
+        return report_all(args, Plan(args.quick, keep))
+
+
+def report_all(args, plan):
+    began, machine = time.monotonic(), rig.machine()
     mode = "quick: short runs, take the digits with care" if args.quick else "full"
     print(f"Sluice's figures ({mode}), on\n" + "\n".join(report.machine_lines(machine)))
     for package in plan.absent:

@@ -191,15 +191,20 @@ def run_load(command, what, pinned=True):
                               preexec_fn=lambda: os.sched_setaffinity(0, cores))
     except subprocess.TimeoutExpired:
         raise Misbehaved(f"{what}: the load did not end in {LOAD_TIMEOUT_S} s") from None
+    return result_of(done.stdout, done.stderr, done.returncode, what)
+
+
+def result_of(stdout, stderr, code, what):
+    """What a load says, if there is nothing wrong with it."""
     try:
-        result = json.loads(done.stdout)
+        result = json.loads(stdout)
     except ValueError:
-        raise Misbehaved(f"{what}: {done.stderr.strip()[-300:] or 'no result'} (exit code {done.returncode})") from None
+        raise Misbehaved(f"{what}: {stderr.strip()[-300:] or 'no result'} (exit code {code})") from None
     for trouble in ("not_delivered", "connections_lost", "refused", "gaps"):
         if result.get(trouble):
             raise Misbehaved(f"{what}: {trouble.replace('_', ' ')}: {result[trouble]:.0f} {result.get('error', '')}")
-    if done.returncode:
-        raise Misbehaved(f"{what}: exit code {done.returncode}: {done.stderr.strip()[-300:]}")
+    if code:
+        raise Misbehaved(f"{what}: exit code {code}: {stderr.strip()[-300:]}")
     return result
 
 

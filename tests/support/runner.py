@@ -90,7 +90,7 @@ class Context:
             ws = getattr(made, "ws", made)
             lines.append(f"connection {at} of {len(self.opened)}, its last frames:")
             lines += [f"  {line[:200]}" for line in list(ws.trace)[-7:]]
-        for broker in self.brokers:
+        for broker in self.brokers[-3:]:
             if hasattr(broker, "command"):
                 lines.append("broker: " + " ".join(broker.command))
                 text = getattr(broker, "final_log", None) or (broker.log_text() if not broker.stopped else "")
