@@ -58,6 +58,10 @@ enum slu_err sql_file_connect(struct sql_file *f, bool read_only, sqlite3 **out)
     sqlite3 *db = NULL;
     int rc = connect_to(f->path, read_only, &db);
     if (rc == SQLITE_OK) {
+        /* Closing after a failed flush must not carry the -wal over: what an earlier, partial pass wrote into the file
+         * unflushed may be lost by then, and SQLite counts it as done until all connections are closed. Who opens it
+         * anew begins at the start of the -wal. */
+        sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         *out = db;
         return SLU_OK;
     }
@@ -124,7 +128,7 @@ static enum slu_err settle(struct sql_file *f, int version, struct slu_buf *why)
 {
     sqlite3 *db = NULL;
     enum slu_err err = SLU_OK;
-    if (!sql_set_journal(f->path, SQL_JOURNAL_WAL))
+    if (!sql_renew_wal(f->path) || !sql_set_journal(f->path, SQL_JOURNAL_WAL))
         err = failed(f, "written", NULL, why);
     if (!err && connect_to(f->path, false, &db) != SQLITE_OK)
         err = failed(f, "opened", db, why);

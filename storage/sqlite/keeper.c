@@ -79,7 +79,11 @@ static void do_check(struct sql_keeper *k)
     struct slu_buf why;
     pthread_mutex_unlock(&k->lock);
     slu_buf_init(&why, 1024);
-    enum slu_err err = sql_file_check(k->st->file, &why);
+    enum slu_err err = SLU_EUNAVAILABLE;
+    if (sql_renew_wal(sql_file_path(k->st->file)))
+        err = sql_file_check(k->st->file, &why);
+    else
+        slu_buf_add_str(&why, "the log of changes cannot be written anew");
     if (err && !k->has_complained)
         slu_log(SLU_LOG_ERROR, "store", "check_failed", "why=\"%.*s\"", (int)why.len, (const char *)why.data);
     k->has_complained = err != SLU_OK;
@@ -116,7 +120,7 @@ enum slu_err sql_keeper_start(struct sql_store *st)
     k->st = st;
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->changed, NULL);
-    if (pthread_create(&k->thread, NULL, run, k) == 0) {
+    if (sql_thread_start(&k->thread, "sqlite-keeper", run, k)) {
         st->keeper = k;
         return SLU_OK;
     }

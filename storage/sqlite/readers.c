@@ -149,7 +149,7 @@ enum slu_err sql_readers_start(struct sql_store *st)
     rs->n_open = SQL_READERS;
     for (; rs->n < SQL_READERS; rs->n++) {
         rs->readers[rs->n].st = st;
-        if (pthread_create(&rs->readers[rs->n].thread, NULL, run, &rs->readers[rs->n]) != 0)
+        if (!sql_thread_start(&rs->readers[rs->n].thread, "sqlite-reader", run, &rs->readers[rs->n]))
             return SLU_ENOMEM;
     }
     return SLU_OK;

@@ -171,7 +171,8 @@ void sql_free(struct sql_store *st, void *p, size_t size);
 /* Ends a request with `err`; any of the engine's threads. */
 void sql_post_end(struct sql_store *st, struct slu_store_req *req, enum slu_err err);
 
-/* bell.c */
+/* thread.c */
+bool sql_thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg), void *arg);
 void sql_bell_init(struct sql_bell *b);
 void sql_bell_fini(struct sql_bell *b);
 void sql_bell_ring(struct sql_bell *b);

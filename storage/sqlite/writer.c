@@ -123,6 +123,8 @@ static void undo(struct sql_writer *w, bool at_commit)
     w->backs_off = true;
     if (w->db.db && !sqlite3_get_autocommit(w->db.db) && !sql_do(&w->db, SQL_ROLLBACK))
         sql_note_failure(w, true);
+    if (at_commit && w->health == SQL_FAILED && w->pages)
+        sql_cut_wal(sql_file_path(w->st->file), w->pages);
     sql_clean_undo(w);
     sql_dedup_undo(w);
     sql_kept_undo(w->st);
@@ -238,6 +240,7 @@ static int on_commit(void *writer, sqlite3 *db, const char *name, int pages)
 
 bool sql_writer_connect(struct sql_writer *w)
 {
+    w->pages = 0; /* the log may hold some, that are not counted yet */
     if (sql_file_connect(w->st->file, false, &w->db.db) != SLU_OK)
         return false;
     sqlite3_wal_hook(w->db.db, on_commit, w);
@@ -358,7 +361,7 @@ static void on_mail(void *writer)
 enum slu_err sql_writer_start(struct sql_store *st)
 {
     struct sql_writer *w = st->writer;
-    return pthread_create(&w->thread, NULL, run, w) == 0 ? SLU_OK : SLU_ENOMEM;
+    return sql_thread_start(&w->thread, "sqlite-writer", run, w) ? SLU_OK : SLU_ENOMEM;
 }
 
 enum slu_err sql_writer_new(struct sql_store *st, struct slu_buf *why)

@@ -26,9 +26,11 @@
 
 /* The order is known to tests/support/disk.py. */
 enum kind { OPEN, READ, WRITE, SYNC, TRUNCATE, ALLOCATE, UNLINK, RENAME, MKDIR, KINDS };
-enum fault { INPUT_OUTPUT = 1, SHORT, LOSE, FULL, FAULTS };
+enum fault { INPUT_OUTPUT = 1, SHORT, LOSE, FULL, DROP, FAULTS };
 
-static const int errno_of[FAULTS] = { [INPUT_OUTPUT] = EIO, [SHORT] = EIO, [LOSE] = EIO, [FULL] = ENOSPC };
+static const int errno_of[FAULTS] = {
+    [INPUT_OUTPUT] = EIO, [SHORT] = EIO, [LOSE] = EIO, [FULL] = ENOSPC, [DROP] = EIO
+};
 
 struct control {
     _Atomic uint64_t kinds; /* bits 1 << enum kind: the calls that are counted and may fail */
@@ -259,6 +261,8 @@ static int sync_any(int fd, bool data_only)
     enum fault fault = fault_for(SYNC);
     if (fault == LOSE)
         disk_record_lose(f, fd);
+    if (fault == DROP)
+        disk_record_drop(f, fd);
     if (fault) {
         errno = errno_of[fault];
         return -1;

@@ -20,7 +20,7 @@
 enum { DESCRIPTORS_MAX = 65536 };
 
 /* The trace: a head, then `name` bytes of text, then `data` bytes. Host byte order. */
-enum trace_op { OP_CREATE = 1, OP_WRITE, OP_TRUNCATE, OP_SYNC_BEGIN, OP_SYNC_END, OP_UNLINK, OP_RENAME };
+enum trace_op { OP_CREATE = 1, OP_WRITE, OP_TRUNCATE, OP_SYNC_BEGIN, OP_SYNC_END, OP_UNLINK, OP_RENAME, OP_DROP };
 struct trace_head {
     uint32_t op, name;
     uint64_t file; /* inode */
@@ -42,11 +42,13 @@ struct disk_file {
     ino_t ino;
     bool is_noted;
     atomic_bool fail_next;
+    unsigned losses;
     struct undo *newest;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(struct disk_file *) by_fd[DESCRIPTORS_MAX];
+static unsigned losses_told[DESCRIPTORS_MAX]; /* of those of its file */
 static struct disk_file *files;
 static uint64_t numbers;
 static int trace_fd = -1;
@@ -161,6 +163,15 @@ void disk_record_lose(struct disk_file *f, int fd)
         syscall(SYS_close, own);
         forget(f, UINT64_MAX);
     }
+    losses_told[fd] = ++f->losses;
+    pthread_mutex_unlock(&lock);
+}
+
+void disk_record_drop(struct disk_file *f, int fd)
+{
+    pthread_mutex_lock(&lock);
+    note(OP_DROP, f->ino, 0, "", NULL, 0);
+    losses_told[fd] = ++f->losses;
     pthread_mutex_unlock(&lock);
 }
 
@@ -229,6 +240,7 @@ int disk_record_open(const char *path, int flags, mode_t mode)
         struct disk_file *f = file_with(&st, path);
         if (!was_there)
             begin_anew(f, path);
+        losses_told[fd] = f->losses;
         atomic_store(&by_fd[fd], f);
         if (!was_there && f->is_noted)
             note(OP_CREATE, st.st_ino, 0, disk_record_name(path), NULL, 0);
@@ -280,6 +292,11 @@ int disk_record_sync(struct disk_file *f, int fd, bool data_only)
     pthread_mutex_unlock(&lock);
     int rc = (int)syscall(data_only ? SYS_fdatasync : SYS_fsync, fd);
     pthread_mutex_lock(&lock);
+    if (losses_told[fd] != f->losses) {
+        losses_told[fd] = f->losses;
+        errno = EIO;
+        rc = -1;
+    }
     if (rc == 0) {
         forget(f, number);
         note(OP_SYNC_END, f->ino, number, "", NULL, 0);

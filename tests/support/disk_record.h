@@ -28,8 +28,11 @@ int disk_record_sync(struct disk_file *f, int fd, bool data_only);
 int disk_record_unlink(const char *path);
 int disk_record_rename(const char *from, const char *to);
 
-/* What was done to the file since its last sync is undone. */
+/* What was done to the file since its last sync is undone. As in the kernel, whoever else has the file open is told at
+ * the next sync. */
 void disk_record_lose(struct disk_file *f, int fd);
+/* The other way it goes: what was done since stays, can be read, and is noted as not on the disk for good. */
+void disk_record_drop(struct disk_file *f, int fd);
 /* The write after a short one fails: set by the short one, taken by the next. */
 void disk_record_fail_next(struct disk_file *f);
 bool disk_record_take_fail(struct disk_file *f);

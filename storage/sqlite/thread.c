@@ -1,5 +1,20 @@
-/* How a thread of the engine sleeps: without a time-out, until somebody has work. */
+/* How a thread of the engine begins: without signals, which would end a flush half-way; and how it sleeps: without a
+ * time-out, until somebody has work. */
 #include "storage/sqlite/store.h"
+
+#include <signal.h>
+
+bool sql_thread_start(pthread_t *thread, const char *name, void *(*run)(void *arg), void *arg)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc == 0)
+        pthread_setname_np(*thread, name);
+    return rc == 0;
+}
 
 void sql_bell_init(struct sql_bell *b)
 {
