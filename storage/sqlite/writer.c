@@ -88,7 +88,7 @@ static void do_requests(struct sql_writer *w)
             struct slu_store_req *req = request_of(*at);
             req->err = perform(w, req);
         }
-    } while (!sql_is_broken(w) && !atomic_load(&w->is_stopping) && gather(w));
+    } while (!sql_is_broken(w) && gather(w));
 }
 
 /* ---- the batch ---- */
@@ -348,7 +348,8 @@ static void *run(void *arg)
         if (!work(w))
             sql_bell_wait(&w->bell);
     }
-    while (w->health == SQL_WELL && sql_kept_any(w->st))
+    /* No worker asks for more: what they left is stored, the places of durable subscriptions among it. */
+    while (w->health == SQL_WELL && (!slu_mailbox_is_empty(&w->box) || sql_kept_any(w->st)))
         run_batch(w, false);
     return NULL;
 }
