@@ -223,6 +223,7 @@ class Broker:
 def run_once(*flags, config=None, env=None, timeout=10, files=None):
     """Runs sluiced to its end, for --check-config and mistakes. Returns (exit code, stdout, stderr, seconds)."""
     folder = Path(tempfile.mkdtemp(prefix="sluice-test-"))
+    env = {"STATE_DIRECTORY": str(folder / "state"), **(env or {})}  # one that starts must not use the system's
     try:
         command = [program()]
         if config is not None:
