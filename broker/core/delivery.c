@@ -111,9 +111,10 @@ static void deliver_special(struct delivery *d, struct slu_sub *sub)
         return;
     }
     count_reader(d, sub->session);
+    if (slu_replay_holds(sub->more->replay, d->m))
+        return;
     sub->cur_due |= sub->wild && d->m->seq;
-    if (!slu_replay_holds(sub->more->replay, d->m))
-        slu_deliver_live(sub, d->m);
+    slu_deliver_live(sub, d->m);
 }
 
 static void deliver_route(struct delivery *d, struct slu_route *r)

@@ -38,7 +38,9 @@ test('five lines are enough', async () => {
     c.send({ op: 'sub', topic: 'js/#' });
     assert.equal((await c.json()).op, 'hello');
     c.send({ op: 'pub', topic: 'js/a', data: { n: 1 } });
-    const m = await c.json();
+    let m = await c.json();
+    while (m.op === 'cur') // as a page does, which looks at messages only
+        m = await c.json();
     assert.deepEqual([m.op, m.topic, m.data], ['msg', 'js/a', { n: 1 }]);
     c.ws.close(1000, 'done');
     assert.equal((await closed(c.ws)).code, 1000);
