@@ -50,7 +50,12 @@ static int connect_to(const char *path, bool read_only, sqlite3 **out)
     sqlite3_db_config(*out, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(*out, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     rc = sqlite3_exec(*out, settings, NULL, NULL, NULL);
-    return rc == SQLITE_OK ? sqlite3_exec(*out, read_only ? reader_settings : writer_settings, NULL, NULL, NULL) : rc;
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(*out, read_only ? reader_settings : writer_settings, NULL, NULL, NULL);
+    /* The -wal is there by now. SQLite flushes the folder for its name too, but takes no notice when that fails. */
+    if (rc == SQLITE_OK && !read_only && !sql_sync_folder_of(path))
+        rc = SQLITE_IOERR_DIR_FSYNC;
+    return rc;
 }
 
 enum slu_err sql_file_connect(struct sql_file *f, bool read_only, sqlite3 **out)
@@ -65,7 +70,7 @@ enum slu_err sql_file_connect(struct sql_file *f, bool read_only, sqlite3 **out)
         *out = db;
         return SLU_OK;
     }
-    slu_log(SLU_LOG_ERROR, "store", "connect_failed", "why=\"%s\"", db ? sqlite3_errmsg(db) : "out of memory");
+    slu_log(SLU_LOG_ERROR, "store", "connect_failed", "why=\"%s\"", sqlite3_errstr(rc));
     sqlite3_close(db);
     return (rc & 0xff) == SQLITE_NOMEM ? SLU_ENOMEM : SLU_EUNAVAILABLE;
 }

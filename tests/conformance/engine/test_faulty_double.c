@@ -5,7 +5,8 @@
 
 static struct slu_faulty *faulty(struct sim *s)
 {
-    return (struct slu_faulty *)(void *)(uintptr_t)slu_store_engine(s->store, SLU_LOG_DISK); /* its table is its first member */
+    return (struct slu_faulty *)(void *)(uintptr_t)slu_store_engine(s->store,
+                                                                    SLU_LOG_DISK); /* its table is its first member */
 }
 
 ENGINE_TEST(faulty, the_nth_append_fails_and_no_other)
