@@ -3,6 +3,7 @@
  * call, so that a failed request carries none. */
 #include "storage/engine.h"
 
+#include "broker/base/log.h"
 #include "broker/core/topic.h"
 
 #include <assert.h>
@@ -88,19 +89,31 @@ enum slu_err slu_store_open(const struct slu_store_engines *engines, const struc
     return rc;
 }
 
-static enum slu_err adopt(void *store, struct slu_msg *m)
+struct restoring {
+    const struct part *to;
+    size_t left_out;
+};
+
+/* One for which there is no memory (any more: the budget may be smaller now) stays on disk and is not served. */
+static enum slu_err adopt(void *arg, struct slu_msg *m)
 {
-    struct slu_store *s = store;
-    const struct part *p = &s->parts[s->n - 1];
-    return p->engine->adopt(p->st, m);
+    struct restoring *r = arg;
+    if (r->to->engine->adopt(r->to->st, m))
+        r->left_out++;
+    return SLU_OK;
 }
 
 enum slu_err slu_store_restore(struct slu_store *s)
 {
     const struct part *p = &s->parts[0];
+    struct restoring r = { .to = &s->parts[s->n - 1] };
     if (s->n < 2 || !p->engine->mirrored)
         return SLU_OK;
-    return p->engine->mirrored(p->st, adopt, s);
+    enum slu_err rc = p->engine->mirrored(p->st, adopt, &r);
+    if (r.left_out)
+        slu_log(SLU_LOG_ERROR, "store", "retained_left_out",
+                "count=%zu hint=\"raise limits.memory and start again: they are still on disk\"", r.left_out);
+    return rc;
 }
 
 void slu_store_close(struct slu_store *s)

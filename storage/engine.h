@@ -202,7 +202,8 @@ struct slu_store_engines {
 };
 enum slu_err slu_store_open(const struct slu_store_engines *engines, const struct slu_engine_env *env,
                             struct slu_buf *why, struct slu_store **out);
-/* Retained values that outlived the last process come back; after open, before the workers run. */
+/* Retained values that outlived the last process come back, as far as there is memory; after open, before the workers
+ * run. */
 enum slu_err slu_store_restore(struct slu_store *s);
 /* The engine that has such topics. */
 const struct slu_engine *slu_store_engine(const struct slu_store *s, enum slu_log_kind log);

@@ -31,7 +31,7 @@ class Run:
 
     def __init__(self, disk, n):
         self.disk, self.ledger, self.n, self.count = disk, disk.ledger, n, 0
-        self.broker = disk.t.broker(config=CONFIG, data=disk.data, env=disk.faults.env, wait=False)
+        self.broker = disk.t.broker(config=CONFIG, data=disk.data, env=disk.faults.env(), wait=False)
         self.refused = 0
 
     def starts(self):

@@ -46,7 +46,7 @@ class Cuts:
         self.ledger = Ledger()
 
     def start(self, wait=True):
-        return self.t.broker(config=CONFIG, data=self.data, env=self.faults.env, wait=wait,
+        return self.t.broker(config=CONFIG, data=self.data, env=self.faults.env(), wait=wait,
                              workers=self.dice.choice((1, 2)))
 
     def work(self, picks):
@@ -76,9 +76,8 @@ class Cuts:
 
     def cut(self, picks):
         disk = PowerCut(self.data)
-        self.faults.trace.write_bytes(b"")
         self.work(picks)
-        disk.follow(self.faults.trace.read_bytes())
+        disk.follow(self.faults.take_traces())
         lost = disk.leave(self.dice)
         self.cuts += 1
         self.ledger.name = f"{self.name}, seed {SEED}, cut {self.cuts}: {lost}"
@@ -232,8 +231,8 @@ def a_simulated_power_cut_takes_what_was_not_flushed_and_nothing_else(t):
         data = place / "data"
         data.mkdir()
         faults, disk = Faults(place, data, trace=True), PowerCut(data)
-        subprocess.run([sys.executable, "-c", WRITER, str(data)], env={**os.environ, **faults.env, "LD_PRELOAD": faults.library})
-        disk.follow(faults.trace.read_bytes())
+        subprocess.run([sys.executable, "-c", WRITER, str(data)], env={**os.environ, **faults.env(), "LD_PRELOAD": faults.library})
+        disk.follow(faults.take_traces())
         disk.leave(dice)
         faults.close()
         one = (data / "one").read_bytes()

@@ -47,16 +47,28 @@ class Faults:
 
     def __init__(self, folder, watched, trace=False):
         self.folder, self.watched = Path(folder), Path(watched)
-        self.trace = self.folder / "trace" if trace else None
+        self.keeps_traces, self.traces = trace, []
         path = self.folder / "control"
         path.write_bytes(bytes(4096))
         with open(path, "r+b") as file:
             self.page = mmap.mmap(file.fileno(), 4096)
         self.library = str(library())
-        self.env = {"LD_PRELOAD": " ".join([*sanitizer_runtimes(), self.library]),
-                    "DISK_FAULTS_DIR": str(self.watched), "DISK_FAULTS_CONTROL": str(path)}
-        if trace:
-            self.env["DISK_FAULTS_TRACE"] = str(self.trace)
+        self.fixed_env = {"LD_PRELOAD": " ".join([*sanitizer_runtimes(), self.library]),
+                          "DISK_FAULTS_DIR": str(self.watched), "DISK_FAULTS_CONTROL": str(path)}
+
+    def env(self):
+        """For one start. Each has a trace of its own: the kill may leave half a record at its end."""
+        if not self.keeps_traces:
+            return self.fixed_env
+        self.traces.append(self.folder / f"trace{len(self.traces)}")
+        self.traces[-1].write_bytes(b"")
+        return {**self.fixed_env, "DISK_FAULTS_TRACE": str(self.traces[-1])}
+
+    def take_traces(self):
+        """Of all starts since the last time, in order."""
+        taken = [trace.read_bytes() for trace in self.traces]
+        self.traces = []
+        return taken
 
     def close(self):
         self.page.close()
@@ -151,7 +163,7 @@ def sectors(at, data):
 
 
 class PowerCut:
-    """Follows a trace from what the folder holds at its start; leave() puts into the folder what a disk might hold.
+    """Follows traces from what the folder holds at its start; leave() puts into the folder what a disk might hold.
 
     Held is what was synced, with any part of what was not: whole, nothing, a beginning, or each sector by chance. Names
     survive in order: a journal loses the last changes of a folder, never one in the middle."""
@@ -164,8 +176,8 @@ class PowerCut:
                 self.files[path.stat().st_ino] = self.names[path.name] = File(path.stat().st_ino, path.read_bytes())
         self.changes, self.begun = [], {}
 
-    def follow(self, trace):
-        for op, file, at, name, data in records(trace):
+    def follow(self, traces):
+        for op, file, at, name, data in (record for trace in traces for record in records(trace)):
             if op == CREATE:
                 self.files[file] = File(file)  # a number of an unlinked one may come back: that one is another
                 self.changes.append((name, None, self.files[file]))
