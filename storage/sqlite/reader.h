@@ -34,6 +34,11 @@ static inline enum slu_err sql_reader_err(const struct sql_reader *r)
     return r->db.rc == SQLITE_OK ? SLU_OK : SLU_EUNAVAILABLE;
 }
 
+/* The topic's rows behind `after`, up to `upto`, by SQL_SCAN_TOPIC or SQL_SCAN_BACK. */
+sqlite3_stmt *sql_rows_of(struct sql_reader *r, enum sql_text which, uint64_t id, uint64_t after, uint64_t upto);
+/* One more row of it. False: no more, or *err; the statement has ended then. */
+bool sql_next_row(struct sql_reader *r, sqlite3_stmt *st, struct sql_row *row, enum slu_err *err);
+
 /* scan.c, locate.c, tail.c */
 enum slu_err sql_scan(struct sql_reader *r, struct slu_scan *s);
 enum slu_err sql_locate(struct sql_reader *r, struct slu_locate *l);

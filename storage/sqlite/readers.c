@@ -66,6 +66,28 @@ enum slu_err sql_row_fault(const char *table)
     return SLU_EINTERNAL;
 }
 
+sqlite3_stmt *sql_rows_of(struct sql_reader *r, enum sql_text which, uint64_t id, uint64_t after, uint64_t upto)
+{
+    sqlite3_stmt *st = sql_get(&r->db, which);
+    sql_bind_u64(st, 1, id);
+    sql_bind_u64(st, 2, after);
+    sql_bind_u64(st, 3, upto);
+    return st;
+}
+
+bool sql_next_row(struct sql_reader *r, sqlite3_stmt *st, struct sql_row *row, enum slu_err *err)
+{
+    if (!sql_row(&r->db, st)) {
+        *err = sql_reader_err(r);
+        return false;
+    }
+    if (sql_row_read(st, row))
+        return true;
+    sql_end(st);
+    *err = sql_row_fault("message");
+    return false;
+}
+
 static void *as_op(struct slu_store_req *req)
 {
     return req; /* it is the first member of each of them */

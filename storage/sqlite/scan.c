@@ -50,20 +50,6 @@ static bool add_row(struct walk *w, const struct sql_log *log, struct slu_bytes 
     return false;
 }
 
-/* One more row of the statement into *row. False: no more, or w->err. */
-static bool next_row(struct walk *w, sqlite3_stmt *st, struct sql_row *row)
-{
-    if (!sql_row(&w->r->db, st)) {
-        w->err = sql_reader_err(w->r);
-        return false;
-    }
-    if (sql_row_read(st, row))
-        return true;
-    sql_end(st);
-    w->err = sql_row_fault("message");
-    return false;
-}
-
 static void reach_head(struct slu_scan *s, uint64_t fed_seq)
 {
     s->at_head = true;
@@ -92,15 +78,6 @@ uint64_t sql_lost(struct sql_reader *r, const struct sql_view *v, uint64_t after
     return offset && offset < log->first ? log->first - 1 - offset : 0;
 }
 
-static sqlite3_stmt *rows_of(struct sql_reader *r, enum sql_text which, uint64_t id, uint64_t after, uint64_t upto)
-{
-    sqlite3_stmt *st = sql_get(&r->db, which);
-    sql_bind_u64(st, 1, id);
-    sql_bind_u64(st, 2, after);
-    sql_bind_u64(st, 3, upto);
-    return st;
-}
-
 /* Aged ones right behind where the reader stands count with what was trimmed: as soon as the writer gets there, they
  * will be. */
 static void count_aged(struct walk *w, const struct sql_log *log, const struct sql_row *row, bool *in_front,
@@ -119,10 +96,10 @@ static void scan_forward(struct walk *w, const struct sql_view *v)
     s->lost = sql_lost(w->r, v, s->after_seq, &lost);
     s->trimmed = lost;
     uint64_t from = s->after_seq > log->trimmed_seq ? s->after_seq : log->trimmed_seq;
-    sqlite3_stmt *st = rows_of(w->r, SQL_SCAN_TOPIC, v->id, from, v->fed_seq);
+    sqlite3_stmt *st = sql_rows_of(w->r, SQL_SCAN_TOPIC, v->id, from, v->fed_seq);
     struct sql_row row;
     for (size_t left = SQL_LOOK_MAX; left && w->skipped < SKIPPED_BYTES; left--) {
-        if (!next_row(w, st, &row)) {
+        if (!sql_next_row(w->r, st, &row, &w->err)) {
             reach_head(s, v->fed_seq);
             return;
         }
@@ -138,10 +115,11 @@ static void scan_backward(struct walk *w, const struct sql_view *v)
 {
     struct slu_scan *s = w->scan;
     uint64_t upto = s->after_seq ? s->after_seq - 1 : 0;
-    sqlite3_stmt *st = rows_of(w->r, SQL_SCAN_BACK, v->id, v->log.trimmed_seq, upto < v->fed_seq ? upto : v->fed_seq);
+    sqlite3_stmt *st =
+        sql_rows_of(w->r, SQL_SCAN_BACK, v->id, v->log.trimmed_seq, upto < v->fed_seq ? upto : v->fed_seq);
     struct sql_row row;
     for (size_t left = SQL_LOOK_MAX; left && w->skipped < SKIPPED_BYTES; left--) {
-        if (!next_row(w, st, &row)) {
+        if (!sql_next_row(w->r, st, &row, &w->err)) {
             s->at_head = true;
             s->next_seq = 0;
             return;

@@ -19,29 +19,6 @@ static bool is_readable(const struct walk *w, const struct sql_log *log, const s
     return row->offset >= log->first && sql_row_is_live(row, w->now) && !sql_is_aged(log, row->ts_ms, w->now);
 }
 
-/* Rows of the topic up to that seq, newest first. */
-static sqlite3_stmt *rows_of(struct walk *w, const struct sql_view *v, uint64_t after, uint64_t upto)
-{
-    sqlite3_stmt *st = sql_get(&w->r->db, SQL_SCAN_BACK);
-    sql_bind_u64(st, 1, v->id);
-    sql_bind_u64(st, 2, after);
-    sql_bind_u64(st, 3, upto);
-    return st;
-}
-
-static bool next_row(struct walk *w, sqlite3_stmt *st, struct sql_row *row)
-{
-    if (!sql_row(&w->r->db, st)) {
-        w->err = sql_reader_err(w->r);
-        return false;
-    }
-    if (sql_row_read(st, row))
-        return true;
-    sql_end(st);
-    w->err = sql_row_fault("message");
-    return false;
-}
-
 /* Adds what fits or opens the page. False: it is full, or w->err. */
 static bool add(struct walk *w, const struct sql_view *v, struct slu_bytes topic, const struct sql_row *row,
                 bool retained)
@@ -61,8 +38,8 @@ enum what { NONE, LOGGED, RETAINED };
 /* The newest row that can be read; the statement stands on it. */
 static sqlite3_stmt *newest_readable(struct walk *w, const struct sql_view *v, struct sql_row *row)
 {
-    sqlite3_stmt *st = rows_of(w, v, v->log.trimmed_seq, w->tail->max_seq);
-    for (size_t left = SQL_LOOK_MAX; left && next_row(w, st, row); left--) {
+    sqlite3_stmt *st = sql_rows_of(w->r, SQL_SCAN_BACK, v->id, v->log.trimmed_seq, w->tail->max_seq);
+    for (size_t left = SQL_LOOK_MAX; left && sql_next_row(w->r, st, row, &w->err); left--) {
         if (is_readable(w, &v->log, row))
             return st;
         if (left == 1)
@@ -76,8 +53,8 @@ static sqlite3_stmt *last_value(struct walk *w, const struct sql_view *v, struct
 {
     if (!v->log.last_value || w->err)
         return NULL;
-    sqlite3_stmt *st = rows_of(w, v, 0, INT64_MAX);
-    if (!next_row(w, st, row))
+    sqlite3_stmt *st = sql_rows_of(w->r, SQL_SCAN_BACK, v->id, 0, INT64_MAX);
+    if (!sql_next_row(w->r, st, row, &w->err))
         return NULL;
     if (row->seq <= w->tail->max_seq && sql_row_is_live(row, w->now))
         return st;
@@ -93,7 +70,7 @@ static sqlite3_stmt *retained_value(struct walk *w, const struct sql_view *v, ui
         return NULL;
     sqlite3_stmt *st = sql_get(&w->r->db, SQL_RETAINED_GET);
     sql_bind_u64(st, 1, v->id);
-    if (!next_row(w, st, row))
+    if (!sql_next_row(w->r, st, row, &w->err))
         return NULL;
     if (sql_column_u64(st, 14, INT64_MAX, &place) && place >= newer_than && row->seq <= w->tail->max_seq &&
         sql_row_is_live(row, w->now))
@@ -128,10 +105,10 @@ static bool add_last(struct walk *w, const struct sql_view *v, struct slu_bytes 
     uint64_t wanted = 0, oldest = v->log.first;
     struct sql_row row;
     bool fits = true;
-    sqlite3_stmt *st = rows_of(w, v, v->log.trimmed_seq, s->max_seq);
+    sqlite3_stmt *st = sql_rows_of(w->r, SQL_SCAN_BACK, v->id, v->log.trimmed_seq, s->max_seq);
     size_t left = s->last ? SQL_LOOK_MAX : 0;
     for (; left && wanted < s->last; left--) {
-        if (!next_row(w, st, &row))
+        if (!sql_next_row(w->r, st, &row, &w->err))
             break;
         oldest = row.offset;
         if (!is_readable(w, &v->log, &row))
